@@ -1,0 +1,159 @@
+"""Quasars of an SDSS spectroscopic sample crossed with AllWISE."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astro_iicnet.simulation import tracks
+from astro_iicnet.simulation.galaxies import galaxy_colours, galaxy_shapes, half_light_radii, semi_major
+from astro_iicnet.simulation.selection import (
+    Columns,
+    add_light,
+    concatenate,
+    distance_modulus,
+    draw_complete,
+    light_share,
+    power_law_magnitudes,
+    split_normal,
+)
+
+FRACTIONS = {"legacy": 0.55, "BOSS and eBOSS": 0.38, "Seyfert 1": 0.07}
+"""Share of each sample among the quasars that pass the faint limit."""
+
+# Share of quasars per redshift bin, read from Schneider et al. 2010, Fig. 3, and Lyke et al. 2020, Fig. 2.
+_LEGACY_EDGES = [0.08, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 4.5]
+_LEGACY_SHARE = [3, 7, 9, 9.5, 11, 13, 13, 13, 6.5, 3, 4.5, 4, 2, 0.7]
+_EBOSS_EDGES = [0.5, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.2, 2.5, 2.75, 3.0, 3.5, 4.0]
+_EBOSS_SHARE = [3, 6, 10, 11, 11, 10, 8, 17, 9, 6, 6, 1.5]
+
+# i (AB) - W1 (Vega) of the mean quasar spectrum (Richards et al. 2006, ApJS 166, 470).
+_I_W1 = ([0.0, 0.5, 1.0, 1.5, 2.5, 4.5], [4.2, 3.9, 3.6, 3.45, 3.3, 3.3])
+
+
+def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
+    """
+    Draw quasars: nucleus and host galaxy.
+
+    - *legacy* (55 %): redshifts of SDSS DR7 [1]_, i from 15 to 19.1 (20.2 for z > 3), counts rising as 10^(0.6 i) [2]_.
+    - *BOSS and eBOSS* (38 %): redshifts of DR16Q [3]_, i from 17 to 21.5, counts rising as 10^(0.35 i) [2]_.
+    - *Seyfert 1* (7 %): broad-line galaxies that the SDSS pipeline calls QSO, z 0.03-0.35, i 14.5 to 18.5, counts as 10^(0.5 i),
+      the nucleus giving 15 to 95 % of the W1 light, evenly.
+    - i - W1 of the mean spectrum [4]_ with 0.45 mag of scatter.
+    - Nuclear colours follow the running medians of DESI quasars brighter than W1 = 15.5 against redshift (beyond z = 2.8 the AGN
+      template, moved to join), with a two-piece scatter of 0.18 (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.22 in W2-W3, correlated;
+      below z = 0.4, where DESI quasars hold host light and are pre-selected (W1-W2 > 0.65), the nucleus is set to W1-W2 = 0.95-1.0 and
+      the host does the rest. 8 % carry dust that adds a mean of 0.15 mag to W1-W2.
+    - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, 0.8 mag brighter per unit of redshift up to 1.5; half
+      bulges, half discs; sizes and colours are those of galaxies. Beyond z = 1.5 hosts are left out (under 2 % of W1).
+
+    Parameters
+    ----------
+    n : int
+        Quasars wanted.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    dict of ndarray
+        Columns as in `astro_iicnet.simulation.galaxies.draw_galaxies`; ``subtype`` is "quasar", "reddened quasar" or "Seyfert 1".
+
+    References
+    ----------
+    .. [1] Schneider et al. 2010, AJ 139, 2360.
+    .. [2] Richards et al. 2006, AJ 131, 2766; Palanque-Delabrouille et al. 2016, A&A 587, A41.
+    .. [3] Lyke et al. 2020, ApJS 250, 8.
+    .. [4] Richards et al. 2006, ApJS 166, 470.
+    .. [5] Li et al. 2021, ApJ 922, 142; Matsuoka et al. 2014, ApJ 780, 162.
+    """
+    drawers = {"legacy": _legacy, "BOSS and eBOSS": _eboss, "Seyfert 1": _seyferts}
+    counts = rng.multinomial(n, list(FRACTIONS.values()))
+    return concatenate(
+        [
+            draw_complete(int(count), rng, lambda m, draw=draw: draw(m, rng))
+            for draw, count in zip(drawers.values(), counts, strict=True)
+        ]
+    )
+
+
+def _redshifts(
+    n: int, rng: np.random.Generator, edges: list[float], share: list[float]
+) -> NDArray[np.float64]:
+    """Redshifts of a histogram, flat within a bin."""
+    cumulated = np.concatenate([[0], np.cumsum(share)]) / np.sum(share)
+    return np.interp(rng.random(n), cumulated, edges)
+
+
+def _nuclear_w1(
+    i: NDArray[np.float64], z: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    return i - np.interp(z, *_I_W1) + 0.45 * rng.standard_normal(z.size)
+
+
+def _legacy(n: int, rng: np.random.Generator) -> Columns:
+    z = _redshifts(n, rng, _LEGACY_EDGES, _LEGACY_SHARE)
+    i = power_law_magnitudes(n, rng, 0.6, 15.0, 19.1) + np.where(z > 3, 1.1, 0) + 0.1 * rng.standard_normal(n)
+    return _with_host(_nuclear_w1(i, z, rng), z, _host_w1(z, rng), rng, "quasar")
+
+
+def _eboss(n: int, rng: np.random.Generator) -> Columns:
+    z = _redshifts(n, rng, _EBOSS_EDGES, _EBOSS_SHARE)
+    i = power_law_magnitudes(n, rng, 0.35, 17.0, 21.5)
+    return _with_host(_nuclear_w1(i, z, rng), z, _host_w1(z, rng), rng, "quasar")
+
+
+def _seyferts(n: int, rng: np.random.Generator) -> Columns:
+    z = 0.03 + 0.32 * rng.beta(1.6, 1.8, n)
+    w1 = _nuclear_w1(power_law_magnitudes(n, rng, 0.5, 14.5, 18.5), z, rng)
+    share = rng.uniform(0.15, 0.95, n)
+    return _with_host(w1, z, w1 - 2.5 * np.log10((1 - share) / share), rng, "Seyfert 1")
+
+
+def _host_w1(z: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """W1 magnitude of the host galaxies; 99 beyond z = 1.5."""
+    absolute = -24.3 - 0.8 * np.minimum(z, 1.5) + 0.75 * rng.standard_normal(z.size)
+    return np.where(z < 1.5, absolute + distance_modulus(z) - 6.0 * np.log10(1 + z), 99.0)
+
+
+def _nuclear_colours(
+    z: NDArray[np.float64], red: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    n = z.size
+    colours = np.stack(
+        [np.interp(z, tracks.REAL_QUASARS[0], column) for column in tracks.REAL_QUASARS[1:]], axis=1
+    )
+    first = split_normal(n, rng, 0.18, 0.14)
+    colours[:, 0] += first + np.where(red, rng.exponential(0.15, n), 0)
+    colours[:, 1] += 0.4 * first + 0.2 * rng.standard_normal(n)
+    colours[:, 2] += 0.3 * rng.standard_normal(n)
+    return colours
+
+
+def _with_host(
+    nucleus_w1: NDArray[np.float64],
+    z: NDArray[np.float64],
+    host_w1: NDArray[np.float64],
+    rng: np.random.Generator,
+    subtype: str,
+) -> Columns:
+    """Nucleus and host together: magnitudes, point fractions, shapes."""
+    n = z.size
+    red = rng.random(n) < 0.08
+    zero = np.zeros(n)
+    early = rng.random(n) < 0.5
+    rest = np.where(early, 0.4 + rng.gamma(2.0, 0.4, n), 3.3 + 0.45 * rng.standard_normal(n))
+    nucleus = nucleus_w1[:, None] - np.cumsum(np.column_stack([zero, _nuclear_colours(z, red, rng)]), axis=1)
+    host = host_w1[:, None] - np.cumsum(np.column_stack([zero, galaxy_colours(rest, z, rng)]), axis=1)
+    total = add_light(nucleus, host)
+    sersic_n, axis_ratio = galaxy_shapes(early, rng)
+    absolute = host_w1 - distance_modulus(z) + 6.0 * np.log10(1 + z) + 1.0 * (np.minimum(z, 1.5) - 0.1)
+    seen = host_w1 < 90
+    radius = half_light_radii(np.where(seen, absolute, -24.0), early, z, rng)
+    return {
+        **{f"w{band + 1}": total[:, band] for band in range(4)},
+        "point_fraction": np.where(seen[:, None], light_share(nucleus, total), 1.0),
+        "subtype": np.where(red, "reddened quasar", subtype).astype("U16"),
+        "redshift": z,
+        "radius": np.where(seen, semi_major(radius, early, axis_ratio), 0.0),
+        "sersic_n": sersic_n,
+        "axis_ratio": axis_ratio,
+    }
