@@ -1,0 +1,1 @@
+"""Analysis of what a network says: metrics against the truth."""
