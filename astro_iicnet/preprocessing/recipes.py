@@ -56,7 +56,9 @@ class Recipe:
             )
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
-            raise IICnetError(f"The recipe's percentiles are {self.percentiles}: expected 0 <= a < b <= 100.")
+            raise IICnetError(
+                f"The recipe's percentiles are {self.percentiles}: expected 0 <= a < b <= 100."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain data for JSON.
@@ -66,7 +68,10 @@ class Recipe:
         dict
             One entry per parameter.
         """
-        return asdict(self) | {"softening": dict(self.softening), "percentiles": list(self.percentiles)}
+        return asdict(self) | {
+            "softening": dict(self.softening),
+            "percentiles": list(self.percentiles),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Recipe":

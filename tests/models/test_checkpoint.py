@@ -12,7 +12,12 @@ import torch
 from astro_iicnet.exceptions import WeightsError
 from astro_iicnet.models import IICnet, read_checkpoint, read_metadata, save_checkpoint
 
-RECORD = {"name": "test-v1", "bands": ["W1", "W2"], "temperature": 1.25, "nested": {"a": None, "é": [1, 2]}}
+RECORD = {
+    "name": "test-v1",
+    "bands": ["W1", "W2"],
+    "temperature": 1.25,
+    "nested": {"a": None, "é": [1, 2]},
+}
 
 
 @pytest.fixture
@@ -80,7 +85,9 @@ def test_pickle_is_never_opened(tmp_path):
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"other": "{}"}, {"astro_iicnet": "{"}, {"astro_iicnet": "[]"}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"other": "{}"}, {"astro_iicnet": "{"}, {"astro_iicnet": "[]"}]
+)
 def test_foreign_safetensors(tmp_path, metadata):
     path = tmp_path / "foreign.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, metadata=metadata)
