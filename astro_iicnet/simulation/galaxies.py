@@ -20,7 +20,7 @@ from astro_iicnet.simulation.selection import (
 
 
 class Sample(NamedTuple):
-    """A flux-limited sample: its share, types, r limit and width (AB), redshifts and faintest absolute magnitude."""
+    """A flux-limited sample: share, type, r limit (AB), redshifts, faintest absolute magnitude."""
 
     fraction: float
     early: bool
@@ -42,10 +42,12 @@ SAMPLES = {
 }
 """What SDSS took spectra of, and the share of each sample among the galaxies that pass the faint limit."""
 
-# Schechter functions (M*, phi*, alpha) of red and blue galaxies, r band at z = 0.1, H0 = 70 (Baldry et al. 2004, Table 3).
+# Schechter functions (M*, phi*, alpha) of red and blue galaxies, rest r band, H0 = 70 (Baldry et
+# al. 2004, Table 3).
 _RED = ((-21.49, 0.00225, -0.83),)
 _BLUE = ((-20.60, 0.00282, -0.26), (-20.60, 0.00235, -1.35))
 _EVOLUTION = 1.0
+_Z_LOCAL = 0.05
 _SUN_W1 = 3.24
 
 
@@ -53,18 +55,22 @@ def draw_galaxies(n: int, rng: np.random.Generator) -> Columns:
     """
     Draw galaxies: magnitudes, colours, redshifts and shapes.
 
-    - Redshift and luminosity come together, from red and blue luminosity functions [1]_ (1 mag of brightening per unit of
-      redshift, as [2]_ within the errors) and the limit of each SDSS sample in `SAMPLES`: main r < 17.77 [3]_; LOWZ r < 19.6 and
-      CMASS i < 19.9, for which r < 20.9 stands [4]_, a quarter of CMASS being late types [5]_; and 6 % of nearby galaxies with
-      r < 14.5, of which SDSS has fewer, because the lists that people bring hold them. Limits are 0.15 mag wide.
-    - W1 follows from r by the mass-to-light ratios of stars: rest (r - W1) of early types is 3.05 +/- 0.25, of late types
-      2.5 +/- 0.4 and 0.25 bluer per magnitude of lower luminosity; K corrections -6.2 (early) and -5.5 log(1+z) in W1.
-    - Colours: `galaxy_colours`, the rest W2-W3 being 0.25 to 1 for two thirds of the early types and up to 3.5 for the others,
-      3.5 +/- 0.45 for late types, 4.3 to 5.5 for 1 % of starbursts [6]_.
-    - 6 % hold an obscured AGN that gives 3 to 95 % of the W1 light, evenly in the logarithm; about 1 % of all galaxies reach
-      W1-W2 > 0.8 that way, as found by [7]_. Their nuclei are unresolved.
-    - Half-light radii: `half_light_radii`. Sersic index: lognormal, median 3.8 (early), 1.3 (late), 0.15 dex, as [8]_.
-      Discs are seen at random inclination (thickness 0.2), early types have axis ratios of 0.5 to 1 [9]_.
+    - Redshift and luminosity come together, from red and blue luminosity functions [1]_ (1 mag of
+      brightening per unit of redshift, as [2]_ within the errors) and the limit of each SDSS sample
+      in `SAMPLES`: main r < 17.77 [3]_; LOWZ r < 19.6 and CMASS i < 19.9, for which r < 20.9 stands
+      [4]_, a quarter of CMASS being late types [5]_; and 6 % of nearby galaxies with r < 14.5, of
+      which SDSS has fewer, because the lists that people bring hold them. Limits are 0.15 mag wide.
+    - W1 follows from r by the mass-to-light ratios of stars: rest (r - W1) of early types is 2.85
+      +/- 0.25, of late types 2.4 +/- 0.4 and 0.25 bluer per magnitude of lower luminosity; K
+      corrections -6.2 (early) and -5.5 log(1+z) in W1.
+    - Colours: `galaxy_colours`, the rest W2-W3 being 0.25 to 1 for two thirds of the early types
+      and up to 3.5 for the others, 3.5 +/- 0.45 for late types, 4.3 to 5.5 for 1 % of starbursts
+      [6]_.
+    - 6 % hold an obscured AGN that gives 3 to 95 % of the W1 light, evenly in the logarithm; about
+      1 % of all galaxies reach W1-W2 > 0.8 that way, as found by [7]_. Their nuclei are unresolved.
+    - Half-light radii: `half_light_radii`. Sersic index: lognormal, median 3.8 (early), 1.3 (late),
+      0.15 dex, as [8]_. Discs are seen at random inclination (thickness 0.2), early types have axis
+      ratios of 0.5 to 1 [9]_.
 
     Parameters
     ----------
@@ -76,8 +82,9 @@ def draw_galaxies(n: int, rng: np.random.Generator) -> Columns:
     Returns
     -------
     dict of ndarray
-        Columns ``subtype`` ("early", "late", "obscured AGN"), ``redshift``, ``w1`` .. ``w4`` (Vega mag), ``point_fraction``
-        (n, 4), ``radius`` (half-light semi-major axis, arcsec), ``sersic_n``, ``axis_ratio``.
+        Columns ``subtype`` ("early", "late", "obscured AGN"), ``redshift``, ``w1`` .. ``w4`` (Vega
+        mag), ``point_fraction`` (n, 4), ``radius`` (half-light semi-major axis, arcsec),
+        ``sersic_n``, ``axis_ratio``.
 
     References
     ----------
@@ -105,10 +112,11 @@ def galaxy_colours(
     """
     Colours of galaxies, recentred on real ones.
 
-    At z = 0, W1-W2 and W3-W4 follow W2-W3 along the running median of real nearby galaxies, with their scatter. With
-    redshift they move as the templates of Assef et al. 2010 (ApJ 713, 970) do: the elliptical for W2-W3 < 0.5, the mean of spiral and
-    irregular for W2-W3 > 3, a mixture between. Where template and real colour differ at z = 0, half of the
-    difference comes back by z = 0.2, since no real galaxies of higher redshift were at hand.
+    At z = 0, W1-W2 and W3-W4 follow W2-W3 along the running median of real nearby galaxies, with
+    their scatter. With redshift they move as the templates of Assef et al. 2010 (ApJ 713, 970) do:
+    the elliptical for W2-W3 < 0.5, the mean of spiral and irregular for W2-W3 > 3, a mixture
+    between. Where template and real colour differ at z = 0, half of the difference comes back by z
+    = 0.2, since no real galaxies of higher redshift were at hand.
 
     Parameters
     ----------
@@ -149,15 +157,16 @@ def half_light_radii(
     """
     Half-light radii of galaxies in a circular aperture, W1.
 
-    Size-mass relations of Shen et al. 2003 (MNRAS 343, 978; erratum 379, 400; equations 17-19 and Table 1) with their scatter; stellar
-    mass from W1 with M/L = 0.6 (early) and 0.5 (late) solar (Cluver et al. 2014, ApJ 782, 90; Meidt et al. 2014, ApJ 788, 144). W1 sizes are taken
-    as 0.8 (early) and 0.85 (late) of the r-band ones (trend of Kelvin et al. 2012, MNRAS 421, 1007) and shrink
-    as (1+z)^-1.48 and (1+z)^-0.75 from z = 0.1 on (van der Wel et al. 2014, ApJ 788, 28).
+    Size-mass relations of Shen et al. 2003 (MNRAS 343, 978; erratum 379, 400; equations 17-19 and
+    Table 1) with their scatter; stellar mass from W1 with M/L = 0.6 (early) and 0.5 (late) solar
+    (Cluver et al. 2014, ApJ 782, 90; Meidt et al. 2014, ApJ 788, 144). W1 sizes are taken as 0.8
+    (early) and 0.85 (late) of the r-band ones (trend of Kelvin et al. 2012, MNRAS 421, 1007) and
+    shrink as (1+z)^-1.48 and (1+z)^-0.75 from z = 0.1 on (van der Wel et al. 2014, ApJ 788, 28).
 
     Parameters
     ----------
     w1_absolute : ndarray of float64, shape (N,)
-        Absolute Vega magnitude in W1, K- and evolution-corrected to z = 0.1.
+        Absolute Vega magnitude in W1, K-corrected, and corrected for evolution to z = 0.05.
     early : ndarray of bool, shape (N,)
         Early type or late type.
     redshift : ndarray of float64, shape (N,)
@@ -193,7 +202,7 @@ def galaxy_shapes(
 def semi_major(
     radius: NDArray[np.float64], early: NDArray[np.bool_], axis_ratio: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Semi-major half-light axis from the circular radius; a disc at random inclination has 1.3 times the radius."""
+    """Turn circular into semi-major half-light radii; randomly inclined discs: 1.3 times."""
     return np.clip(radius * np.where(early, axis_ratio**-0.5, 1.3), 0.05, 90)
 
 
@@ -214,10 +223,9 @@ def _joint_distribution(sample: Sample) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def _r_shift(z: NDArray[np.float64], early: bool) -> NDArray[np.float64]:
-    """K correction of r relative to z = 0.1 (Chilingarian et al. 2010, MNRAS 405, 1409, to 0.1 mag) less evolution."""
-    step = z - 0.1
-    k = 1.1 * step + 1.5 * step**2 if early else 0.6 * step + 0.4 * step**2
-    return k - _EVOLUTION * step
+    """K correction of r (Chilingarian et al. 2010, MNRAS 405, 1409, to 0.1 mag) less evolution."""
+    k = 1.0 * z + 1.5 * z**2 if early else 0.6 * z + 0.4 * z**2
+    return k - _EVOLUTION * (z - _Z_LOCAL)
 
 
 def _draw_sample(n: int, rng: np.random.Generator, sample: Sample) -> Columns:
@@ -228,13 +236,13 @@ def _draw_sample(n: int, rng: np.random.Generator, sample: Sample) -> Columns:
     absolute_r = m_grid[column] + rng.uniform(-0.025, 0.025, n)
     early = np.full(n, sample.early)
     if sample.early:
-        r_w1 = 3.05 + 0.25 * rng.standard_normal(n)
+        r_w1 = 2.85 + 0.25 * rng.standard_normal(n)
         k_w1 = -6.2
     else:
-        r_w1 = np.clip(2.5 - 0.25 * (absolute_r + 20.5), 1.5, 3.2) + 0.4 * rng.standard_normal(n)
+        r_w1 = np.clip(2.4 - 0.25 * (absolute_r + 20.5), 1.4, 3.1) + 0.4 * rng.standard_normal(n)
         k_w1 = -5.5
     absolute = absolute_r - r_w1
-    w1 = absolute + distance_modulus(z) + k_w1 * np.log10(1 + z) - _EVOLUTION * (z - 0.1)
+    w1 = absolute + distance_modulus(z) + k_w1 * np.log10(1 + z) - _EVOLUTION * (z - _Z_LOCAL)
     pure = 0.9 if sample.faintest < -21 else 0.65
     rest = _rest_w2_w3(n, rng, sample.early, pure)
     sersic_n, axis_ratio = galaxy_shapes(early, rng)

@@ -18,8 +18,9 @@ def draw_sources(
     """
     Draw labelled sources: class, magnitudes, redshift and shape.
 
-    The distributions and where they come from are in `draw_galaxies`, `draw_quasars` and `draw_stars`. All sources pass the
-    same faint limit, a smooth step at W1 = 17.1 (`astro_iicnet.simulation.selection.completeness`).
+    The distributions and where they come from are in `draw_galaxies`, `draw_quasars` and
+    `draw_stars`. All sources pass the same faint limit, a smooth step at W1 = 17.1
+    (`astro_iicnet.simulation.selection.completeness`).
 
     Parameters
     ----------
@@ -28,7 +29,8 @@ def draw_sources(
     rng : numpy.random.Generator
         Source of randomness; the same state gives the same table.
     fractions : sequence of 3 float, optional
-        Probability of each class, in the order of `astro_iicnet.labels.CLASSES`; they are scaled to sum 1. Default: equal.
+        Probability of each class, in the order of `astro_iicnet.labels.CLASSES`; they are scaled to
+        sum 1. Default: equal.
 
     Returns
     -------
@@ -39,7 +41,8 @@ def draw_sources(
         - ``w1``, ``w2``, ``w3``, ``w4``: total Vega magnitudes;
         - ``point_fraction`` (n, 4): share of the light of each band that is unresolved;
         - ``radius`` (arcsec): semi-major half-light axis of the resolved part, 0 if there is none;
-        - ``sersic_n``, ``axis_ratio`` and ``position_angle`` (deg, east of north) of the resolved part.
+        - ``sersic_n``, ``axis_ratio`` and ``position_angle`` (deg, east of north) of the resolved
+          part.
 
     Raises
     ------

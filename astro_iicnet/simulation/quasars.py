@@ -19,7 +19,8 @@ from astro_iicnet.simulation.selection import (
 FRACTIONS = {"legacy": 0.55, "BOSS and eBOSS": 0.38, "Seyfert 1": 0.07}
 """Share of each sample among the quasars that pass the faint limit."""
 
-# Share of quasars per redshift bin, read from Schneider et al. 2010, Fig. 3, and Lyke et al. 2020, Fig. 2.
+# Share of quasars per redshift bin, after the histograms of Schneider et al. 2010 and Lyke et al.
+# 2020, approximate.
 _LEGACY_EDGES = [0.08, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 4.5]
 _LEGACY_SHARE = [3, 7, 9, 9.5, 11, 13, 13, 13, 6.5, 3, 4.5, 4, 2, 0.7]
 _EBOSS_EDGES = [0.5, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.2, 2.5, 2.75, 3.0, 3.5, 4.0]
@@ -33,17 +34,22 @@ def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
     """
     Draw quasars: nucleus and host galaxy.
 
-    - *legacy* (55 %): redshifts of SDSS DR7 [1]_, i from 15 to 19.1 (20.2 for z > 3), counts rising as 10^(0.6 i) [2]_.
-    - *BOSS and eBOSS* (38 %): redshifts of DR16Q [3]_, i from 17 to 21.5, counts rising as 10^(0.35 i) [2]_.
-    - *Seyfert 1* (7 %): broad-line galaxies that the SDSS pipeline calls QSO, z 0.03-0.35, i 14.5 to 18.5, counts as 10^(0.5 i),
-      the nucleus giving 15 to 95 % of the W1 light, evenly.
+    - *legacy* (55 %): redshifts of SDSS DR7 [1]_, i from 15 to 19.1 (20.2 for z > 3), counts rising
+      as 10^(0.6 i) [2]_.
+    - *BOSS and eBOSS* (38 %): redshifts of DR16Q [3]_, i from 17 to 21.5, counts rising as
+      10^(0.35 i) [2]_.
+    - *Seyfert 1* (7 %): broad-line galaxies of the main sample that the SDSS pipeline calls QSO: z 0.02
+      to 0.32, the nucleus giving 15 to 95 % of the W1 light of an average host, evenly.
     - i - W1 of the mean spectrum [4]_ with 0.45 mag of scatter.
-    - Nuclear colours follow the running medians of DESI quasars brighter than W1 = 15.5 against redshift (beyond z = 2.8 the AGN
-      template, moved to join), with a two-piece scatter of 0.18 (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.22 in W2-W3, correlated;
-      below z = 0.4, where DESI quasars hold host light and are pre-selected (W1-W2 > 0.65), the nucleus is set to W1-W2 = 0.95-1.0 and
-      the host does the rest. 8 % carry dust that adds a mean of 0.15 mag to W1-W2.
-    - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, 0.8 mag brighter per unit of redshift up to 1.5; half
-      bulges, half discs; sizes and colours are those of galaxies. Beyond z = 1.5 hosts are left out (under 2 % of W1).
+    - Nuclear colours follow the running medians of DESI quasars brighter than W1 = 15.5 against
+      redshift (beyond z = 2.8 the AGN template, moved to join), with a two-piece scatter of 0.18
+      (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.22 in W2-W3, correlated; below z = 0.4,
+      where DESI quasars hold host light and are pre-selected (W1-W2 > 0.65), the nucleus is set to
+      W1-W2 = 0.95-1.0 and the host does the rest. 8 % carry dust that adds a mean of 0.15 mag to
+      W1-W2.
+    - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, 0.8 mag
+      brighter per unit of redshift up to 1.5; half bulges, half discs; sizes and colours are those
+      of galaxies. Beyond z = 1.5 hosts are left out (under 2 % of W1).
 
     Parameters
     ----------
@@ -55,7 +61,8 @@ def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
     Returns
     -------
     dict of ndarray
-        Columns as in `astro_iicnet.simulation.galaxies.draw_galaxies`; ``subtype`` is "quasar", "reddened quasar" or "Seyfert 1".
+        Columns as in `astro_iicnet.simulation.galaxies.draw_galaxies`; ``subtype`` is "quasar",
+        "reddened quasar" or "Seyfert 1".
 
     References
     ----------
@@ -102,10 +109,10 @@ def _eboss(n: int, rng: np.random.Generator) -> Columns:
 
 
 def _seyferts(n: int, rng: np.random.Generator) -> Columns:
-    z = 0.03 + 0.32 * rng.beta(1.6, 1.8, n)
-    w1 = _nuclear_w1(power_law_magnitudes(n, rng, 0.5, 14.5, 18.5), z, rng)
+    z = 0.02 + 0.3 * rng.beta(1.6, 2.2, n)
+    host = _host_w1(z, rng)
     share = rng.uniform(0.15, 0.95, n)
-    return _with_host(w1, z, w1 - 2.5 * np.log10((1 - share) / share), rng, "Seyfert 1")
+    return _with_host(host - 2.5 * np.log10(share / (1 - share)), z, host, rng, "Seyfert 1")
 
 
 def _host_w1(z: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -145,7 +152,7 @@ def _with_host(
     host = host_w1[:, None] - np.cumsum(np.column_stack([zero, galaxy_colours(rest, z, rng)]), axis=1)
     total = add_light(nucleus, host)
     sersic_n, axis_ratio = galaxy_shapes(early, rng)
-    absolute = host_w1 - distance_modulus(z) + 6.0 * np.log10(1 + z) + 1.0 * (np.minimum(z, 1.5) - 0.1)
+    absolute = host_w1 - distance_modulus(z) + 6.0 * np.log10(1 + z) + np.minimum(z, 1.5)
     seen = host_w1 < 90
     radius = half_light_radii(np.where(seen, absolute, -24.0), early, z, rng)
     return {

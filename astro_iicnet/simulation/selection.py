@@ -34,8 +34,8 @@ def completeness(w1: ArrayLike) -> NDArray[np.float64]:
 
     References
     ----------
-    AllWISE Explanatory Supplement, II.4: 95 % complete to W1 = 17.1 for S/N = 5 in the deeper half of the sky; the
-    width covers the range of depth of coverage.
+    AllWISE Explanatory Supplement, II.4: 95 % complete to W1 = 17.1 for S/N = 5 in the deeper half
+    of the sky; the width covers the range of depth of coverage.
     """
     return 1 / (1 + np.exp((np.asarray(w1, dtype=float) - W1_LIMIT) / 0.12))
 

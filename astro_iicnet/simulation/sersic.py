@@ -1,4 +1,4 @@
-"""Sersic profiles as mixtures of circular Gaussians, which any Gaussian-mixture PSF convolves analytically."""
+"""Sersic profiles as mixtures of circular Gaussians, to be convolved analytically with the PSF."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,10 +47,10 @@ def sersic_mixture(n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float6
     """
     Six circular Gaussians that add up to a Sersic profile.
 
-    The encircled energy differs from the exact one by less than 1 % of the total light at every radius above
-    0.03 half-light radii (0.1 % for n <= 2). The profile is not truncated: for n = 6 a tenth of the light
-    lies beyond 8 half-light radii, as in the formula. An elliptical galaxy is the same mixture, with both axes
-    of each Gaussian scaled alike.
+    The encircled energy differs from the exact one by less than 1 % of the total light at every
+    radius above 0.03 half-light radii (0.1 % for n <= 2). The profile is not truncated: for n = 6 a
+    tenth of the light lies beyond 8 half-light radii, as in the formula. An elliptical galaxy is
+    the same mixture, with both axes of each Gaussian scaled alike.
 
     Parameters
     ----------
@@ -71,8 +71,9 @@ def sersic_mixture(n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float6
 
     References
     ----------
-    Profile: Graham & Driver 2005, PASA 22, 118. The idea: Hogg & Lang 2013, PASP 125, 719; the coefficients
-    here are fitted anew, to the encircled energy, and interpolated linearly in n (widths in the logarithm).
+    Profile: Graham & Driver 2005, PASA 22, 118. The idea: Hogg & Lang 2013, PASP 125, 719; the
+    coefficients here are fitted anew, to the encircled energy, and interpolated linearly in n
+    (widths in the logarithm).
     """
     index = np.atleast_1d(np.asarray(n, dtype=float))
     if not np.all((index >= _INDICES[0]) & (index <= _INDICES[-1])):

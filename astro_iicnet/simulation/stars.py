@@ -15,8 +15,9 @@ FRACTIONS = {
 }
 """Share of each kind among the stars that pass the faint limit."""
 
-# Medians and scatter of W1-W2 and of W2-W3 by spectral type (M0 = 0, L0 = 10, T0 = 20), unsaturated CARMENES and
-# SIMPLE objects of half 0, printed by benchmarks/fit_populations.py; the scatter is freed of the catalogue errors.
+# Medians and scatter of W1-W2 and of W2-W3 by spectral type (M0 = 0, L0 = 10, T0 = 20), unsaturated
+# CARMENES and SIMPLE objects of half 0, printed by benchmarks/fit_populations.py; the scatter is
+# freed of the catalogue errors.
 _TYPE = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28.0])
 _W1_W2 = np.array(
     [0.03, 0.09, 0.13, 0.15, 0.18, 0.20, 0.21, 0.22, 0.23, 0.25, 0.25, 0.28, 0.29, 0.42, 0.46, 0.63]
@@ -30,7 +31,7 @@ _W2_W3 = np.interp(
 )
 _W2_W3_SCATTER = np.interp(_TYPE, [0, 5, 8, 15, 28], [0.02, 0.025, 0.06, 0.13, 0.4])
 
-# M0 to M9 in the SDSS DR7 catalogue (West et al. 2011, Fig. 2), thousands.
+# M0 to M9 in the SDSS DR7 catalogue (West et al. 2011), thousands, approximate.
 _M_COUNTS = np.array([9.0, 9.5, 12.0, 13.5, 10.0, 4.5, 6.0, 5.0, 1.5, 0.7])
 
 
@@ -38,21 +39,24 @@ def draw_stars(n: int, rng: np.random.Generator) -> Columns:
     """
     Draw stars: magnitudes, colours and kind.
 
-    - *FGK* (55 %, A and F halo stars among them). SEGUE takes 14 < g < 20.3 about evenly [1]_, BOSS and eBOSS standards
-      are 15 < r < 19: r is triangular from 13.5 to 20.5 with its mode at 17.5. r - W1 = 1.0 (F) to 2.5 (late K),
-      W1-W2 = -0.035 with 0.03 intrinsic scatter, W2-W3 = 0.05, W3-W4 = 0.03 [2]_.
-    - *M dwarf* (30 %). Subtypes M0-M9 as in the SDSS DR7 catalogue [3]_; r triangular from 14 (M0; 17.6 for M9, which are
-      never near enough to be brighter) to 20.5, mode 18.5 to 19.9;
+    - *FGK* (55 %, A and F halo stars among them). SEGUE takes 14 < g < 20.3 about evenly [1]_, BOSS
+      and eBOSS standards are 15 < r < 19: r is triangular from 13.5 to 20.5 with its mode at 17.5.
+      r - W1 = 1.0 (F) to 2.5 (late K), W1-W2 = -0.035 with 0.03 intrinsic scatter, W2-W3 = 0.05,
+      W3-W4 = 0.03 [2]_.
+    - *M dwarf* (30 %). Subtypes M0-M9 about as in the SDSS DR7 catalogue [3]_; r triangular from 14
+      (M0; 17.6 for M9, which are never near enough to be brighter) to 20.5, mode 18.5 to 19.9;
       r - W1 rises from 3.4 (M0) to 8.5 (M9) [2]_; W1-W2 and W2-W3 by subtype from real M dwarfs.
-    - *bright* (12 %). W1 triangular from 6.8 to 13.3 with its mode at 11.3, so that the sample falls off towards bright
-      stars without a step. SDSS took few of them (it saturates at r 14), but the lists that people bring hold them. The rise is
-      flatter than that of counts on the sky, 10^(0.3 m) [4]_, to include saturated cores. Half are K and M giants, whose CO
-      band makes W1-W2 = -0.07.
+    - *bright* (12 %). W1 triangular from 6.8 to 13.3 with its mode at 11.3, so that the sample
+      falls off towards bright stars without a step. SDSS took few of them (it saturates at r 14),
+      but the lists that people bring hold them. The rise is flatter than that of counts on the sky,
+      10^(0.3 m) [4]_, to include saturated cores. Half are K and M giants, whose CO band makes
+      W1-W2 = -0.07.
     - *white dwarf* (1.2 %). Of those that W1 detects half have an M dwarf companion [5]_.
-    - *dusty* (1.2 %). AGB and carbon stars, Be stars, young stars, warm discs: W1-W2 exponential with mean 0.3 above
-      the photosphere, W2-W3 up to 2.5.
-    - *brown dwarf* (0.3 %). L0 to T8, N(type) falling; the fraction is that of L and T dwarfs among SDSS stellar
-      spectra (some 2,000 of 900,000) [6]_; W1 counts as 10^(0.6 m).
+    - *dusty* (1.2 %). AGB and carbon stars, Be stars, young stars, warm discs: W1-W2 exponential
+      with mean 0.3 above the photosphere, W2-W3 up to 2.5.
+    - *brown dwarf* (0.3 %). L0 to T8, fewer of the later types; W1 counts as 10^(0.6 m). SDSS DR7
+      has 484 L dwarfs, about 0.1 % of its stellar spectra [6]_; the rest stands for BOSS and for T
+      dwarfs.
 
     Parameters
     ----------
@@ -94,8 +98,13 @@ def draw_stars(n: int, rng: np.random.Generator) -> Columns:
     return columns
 
 
-def _columns(w1, w1_w2, w2_w3, w3_w4) -> Columns:
-    """The four magnitudes from one magnitude and three colours."""
+def _columns(
+    w1: NDArray[np.float64],
+    w1_w2: NDArray[np.float64],
+    w2_w3: NDArray[np.float64],
+    w3_w4: NDArray[np.float64],
+) -> Columns:
+    """Turn one magnitude and three colours into four magnitudes."""
     w2 = w1 - w1_w2
     w3 = w2 - w2_w3
     return {"w1": w1, "w2": w2, "w3": w3, "w4": w3 - w3_w4}

@@ -5,15 +5,17 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Running medians against W2-W3 of real nearby galaxies (median z 0.01): HIPASS, DustPedia and LCS cluster galaxies of half 0, W1 < 15,
-# W1-W2 < 0.6; printed by benchmarks/fit_populations.py. The scatter is half the 16-84 % range, freed of 0.03 mag of error.
+# Running medians against W2-W3 of real nearby galaxies (median z 0.01): HIPASS, DustPedia and LCS
+# cluster galaxies of half 0, W1 < 15, W1-W2 < 0.6; printed by benchmarks/fit_populations.py. The
+# scatter is half the 16-84 % range, freed of 0.03 mag of error.
 _W2_W3 = np.array([0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5.5])
 REAL_W1_W2 = (_W2_W3, np.array([-0.054, -0.047, -0.027, 0.0, 0.037, 0.044, 0.073, 0.110, 0.196, 0.369, 0.5]))
 REAL_SCATTER = (_W2_W3, np.array([0.02, 0.03, 0.04, 0.06, 0.09, 0.085, 0.065, 0.07, 0.08, 0.12, 0.15]))
 REAL_W3_W4 = (_W2_W3, np.array([1.2, 1.4, 1.75, 2.1, 2.25, 2.28, 2.26, 2.25, 2.42, 3.0, 3.2]))
 
-# Redshift, W1-W2, W2-W3, W3-W4 of quasar nuclei: medians of DESI quasars of half 0, W1 < 15.5 (16 beyond z = 2), from z = 0.4
-# to 2.8; beyond, the AGN template moved to join; below, see `astro_iicnet.simulation.quasars.draw_quasars`.
+# Redshift, W1-W2, W2-W3, W3-W4 of quasar nuclei: medians of DESI quasars of half 0, W1 < 15.5 (16
+# beyond z = 2), from z = 0.4 to 2.8; beyond, the AGN template moved to join; below, see
+# `astro_iicnet.simulation.quasars.draw_quasars`.
 REAL_QUASARS = np.array(
     [
         [0.00, 0.95, 2.95, 2.45],
@@ -38,7 +40,8 @@ REAL_QUASARS = np.array(
     ]
 ).T
 
-# z, W1-W2, W2-W3, W3-W4 (Vega) of the empirical templates of Assef et al. 2010 through the WISE filter curves.
+# z, W1-W2, W2-W3, W3-W4 (Vega) of the empirical templates of Assef et al. 2010 through the WISE
+# filter curves.
 _TEMPLATES = {
     "AGN": np.array(
         [
