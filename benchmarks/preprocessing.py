@@ -50,9 +50,7 @@ def main() -> None:
     cutouts = torch.from_numpy(pixels).to(device), torch.from_numpy(offset).to(device)
     model = IICnet().eval().to(device, memory_format=torch.channels_last)
 
-    print(
-        f"{arguments.threads} thread(s), {device}, batch {arguments.batch}, microseconds per image"
-    )
+    print(f"{arguments.threads} thread(s), {device}, batch {arguments.batch}, microseconds per image")
     print(f"{'recipe':<12}{'preprocessing':>15}{'network':>10}{'ratio':>8}")
     for name, recipe in RECIPES.items():
         preprocess = Preprocess(recipe, BANDS, MAGZP).to(device)

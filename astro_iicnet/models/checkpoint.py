@@ -15,9 +15,7 @@ METADATA_KEY = "astro_iicnet"
 """The one key of the safetensors header; its value is JSON."""
 
 
-def save_checkpoint(
-    path: str | os.PathLike[str], model: nn.Module, metadata: dict[str, Any]
-) -> None:
+def save_checkpoint(path: str | os.PathLike[str], model: nn.Module, metadata: dict[str, Any]) -> None:
     """Write a network's weights and their record to one file.
 
     The file appears whole or not at all: it is written beside its place and moved there.

@@ -13,27 +13,27 @@ class IICnet(nn.Module):
     of the first convolution and the channel numbers are not stated there; they follow from the
     totals.
 
-    ==================================================== ============== ========= ==========
-    Layer                                                Output         Parameters Mult-adds
-    ==================================================== ============== ========= ==========
-    Conv 5x5, stride 2, BN, ReLU                         64 x 40 x 40        4,928   7,680,000
-    RFB branch 1: 1x1, ReLU; 3x3 rate 1, BN              8 x 40 x 40         1,112   1,740,800
-    RFB branch 2: 1x1, ReLU; 3x3, BN, ReLU; 3x3 rate 3   8 x 40 x 40         1,704   2,662,400
-    RFB branch 3: 1x1, ReLU; 5x5, BN, ReLU; 3x3 rate 5   8 x 40 x 40         2,728   4,300,800
-    RFB merge 1x1                                        64 x 40 x 40        1,600   2,457,600
-    RFB shortcut 1x1, sum, ReLU                          64 x 40 x 40        4,160   6,553,600
-    CBAM, 64 to 4 to 64; 7x7                             64 x 40 x 40          610     157,824
-    Max-pool 2x2                                         64 x 20 x 20
-    Conv 3x3, BN, ReLU                                   128 x 20 x 20      73,984  29,491,200
-    Max-pool 2x2                                         128 x 10 x 10
-    Conv 3x3, BN, ReLU                                   128 x 10 x 10     147,712  14,745,600
-    Conv 3x3, BN, ReLU                                   256 x 10 x 10     295,424  29,491,200
-    Conv 3x3, BN, ReLU                                   512 x 10 x 10   1,180,672 117,964,800
-    Max-pool 2x2                                         512 x 5 x 5
-    CBAM, 512 to 32 to 512; 7x7                          512 x 5 x 5        32,866      67,986
-    Global mean, linear                                  3                   1,539       1,536
-    Total                                                                1,749,039 217,315,346
-    ==================================================== ============== ========= ==========
+    ================================================== ============= ========== ===========
+    Layer                                              Output        Parameters   Mult-adds
+    ================================================== ============= ========== ===========
+    Conv 5x5, stride 2, BN, ReLU                       64 x 40 x 40       4,928   7,680,000
+    RFB branch 1: 1x1, ReLU; 3x3 rate 1, BN            8 x 40 x 40        1,112   1,740,800
+    RFB branch 2: 1x1, ReLU; 3x3, BN, ReLU; 3x3 rate 3 8 x 40 x 40        1,704   2,662,400
+    RFB branch 3: 1x1, ReLU; 5x5, BN, ReLU; 3x3 rate 5 8 x 40 x 40        2,728   4,300,800
+    RFB merge 1x1                                      64 x 40 x 40       1,600   2,457,600
+    RFB shortcut 1x1, sum, ReLU                        64 x 40 x 40       4,160   6,553,600
+    CBAM, 64 to 4 to 64; 7x7                           64 x 40 x 40         610     157,824
+    Max-pool 2x2                                       64 x 20 x 20
+    Conv 3x3, BN, ReLU                                 128 x 20 x 20     73,984  29,491,200
+    Max-pool 2x2                                       128 x 10 x 10
+    Conv 3x3, BN, ReLU                                 128 x 10 x 10    147,712  14,745,600
+    Conv 3x3, BN, ReLU                                 256 x 10 x 10    295,424  29,491,200
+    Conv 3x3, BN, ReLU                                 512 x 10 x 10  1,180,672 117,964,800
+    Max-pool 2x2                                       512 x 5 x 5
+    CBAM, 512 to 32 to 512; 7x7                        512 x 5 x 5       32,866      67,986
+    Global mean, linear                                3                  1,539       1,536
+    Total                                                             1,749,039 217,315,346
+    ================================================== ============= ========== ===========
 
     The published 218.66 M operations count also 4 per element of each batch normalisation
     (1,228,800) and the two average pools of the attention (115,776): 218,659,922 in all.

@@ -24,9 +24,7 @@ def conv_bn(
         The two layers, to be unpacked into a `torch.nn.Sequential`.
     """
     padding = dilation * (kernel // 2)
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel, stride, padding, dilation=dilation, bias=False
-    )
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation=dilation, bias=False)
     return [conv, nn.BatchNorm2d(out_channels)]
 
 

@@ -130,9 +130,7 @@ class Preprocess(nn.Module):
                 f"of at least {2 * _REACH + 1}."
             )
         if tuple(offset.shape) != (shape[0], 2):
-            raise IICnetError(
-                f"The offset has shape {tuple(offset.shape)}: expected ({shape[0]}, 2)."
-            )
+            raise IICnetError(f"The offset has shape {tuple(offset.shape)}: expected ({shape[0]}, 2).")
 
 
 def _background(pixels: Tensor) -> Tensor:
@@ -155,9 +153,7 @@ def _to_8bit(image: Tensor, percentiles: tuple[float, float]) -> Tensor:
     view = slice(middle - half, middle + half + 1, 2)
     sample = image[..., view, view].flatten(2)
     low, high = (
-        torch.kthvalue(sample, 1 + round(q / 100 * (sample.shape[2] - 1)), dim=2).values[
-            ..., None, None
-        ]
+        torch.kthvalue(sample, 1 + round(q / 100 * (sample.shape[2] - 1)), dim=2).values[..., None, None]
         for q in percentiles
     )
     span = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
@@ -194,9 +190,5 @@ def _resample(image: Tensor, offset: Tensor, size: int) -> Tensor:
     rows = _weights(offset[:, 1], n_native, size)
     wide = torch.bmm(image.reshape(n, n_bands * n_native, n_native), columns.transpose(1, 2))
     # Bands go last before the second product, so that the result is born in channels_last order.
-    wide = (
-        wide.view(n, n_bands, n_native, size)
-        .permute(0, 2, 3, 1)
-        .reshape(n, n_native, size * n_bands)
-    )
+    wide = wide.view(n, n_bands, n_native, size).permute(0, 2, 3, 1).reshape(n, n_native, size * n_bands)
     return torch.bmm(rows, wide).view(n, size, size, n_bands).permute(0, 3, 1, 2)

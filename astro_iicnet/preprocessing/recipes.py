@@ -56,9 +56,7 @@ class Recipe:
             )
         low, high = self.percentiles
         if not 0 <= low < high <= 100:
-            raise IICnetError(
-                f"The recipe's percentiles are {self.percentiles}: expected 0 <= a < b <= 100."
-            )
+            raise IICnetError(f"The recipe's percentiles are {self.percentiles}: expected 0 <= a < b <= 100.")
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain data for JSON.

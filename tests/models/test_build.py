@@ -20,7 +20,5 @@ def test_unknown_architecture():
 
 
 def test_unknown_option():
-    with pytest.raises(
-        IICnetError, match=r"Unknown option of iicnet 'in_channel'.*mean 'in_channels'"
-    ):
+    with pytest.raises(IICnetError, match=r"Unknown option of iicnet 'in_channel'.*mean 'in_channels'"):
         build_model("iicnet", in_channel=4)

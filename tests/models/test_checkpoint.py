@@ -85,9 +85,7 @@ def test_pickle_is_never_opened(tmp_path):
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize(
-    "metadata", [None, {"other": "{}"}, {"astro_iicnet": "{"}, {"astro_iicnet": "[]"}]
-)
+@pytest.mark.parametrize("metadata", [None, {"other": "{}"}, {"astro_iicnet": "{"}, {"astro_iicnet": "[]"}])
 def test_foreign_safetensors(tmp_path, metadata):
     path = tmp_path / "foreign.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, metadata=metadata)

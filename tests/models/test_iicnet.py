@@ -14,9 +14,7 @@ def _multiply_adds(model: nn.Module, x: torch.Tensor) -> int:
     def count(layer, inputs, output):
         nonlocal total
         if isinstance(layer, nn.Conv2d):
-            per_value = (
-                layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
-            )
+            per_value = layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
         else:
             per_value = layer.in_features
         total += output.numel() * per_value

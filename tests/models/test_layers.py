@@ -46,8 +46,7 @@ def test_cbam_follows_the_two_equations_of_the_paper():
     x = torch.randn(3, 32, 6, 8)
     first, last = block.mlp[0].weight, block.mlp[2].weight
     gate = torch.sigmoid(
-        torch.relu(x.mean((2, 3)) @ first.T) @ last.T
-        + torch.relu(x.amax((2, 3)) @ first.T) @ last.T
+        torch.relu(x.mean((2, 3)) @ first.T) @ last.T + torch.relu(x.amax((2, 3)) @ first.T) @ last.T
     )
     y = x * gate[:, :, None, None]
     places = torch.stack([y.mean(1), y.max(1).values], 1)

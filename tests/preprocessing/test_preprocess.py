@@ -66,9 +66,9 @@ def test_the_centring_test_can_fail(rng):
     """A tenth of a native pixel of wrong offset shows."""
     centroids = pytest.importorskip("photutils.centroids")
     offset = rng.uniform(-0.4, 0.4, (1, 2)).astype("f4")
-    image = _apply(
-        RECIPES["calibrated"], _sources(offset, [3000, 1000, 2000]), offset + np.float32(0.1)
-    )[0, 0]
+    image = _apply(RECIPES["calibrated"], _sources(offset, [3000, 1000, 2000]), offset + np.float32(0.1))[
+        0, 0
+    ]
     shift = centroids.centroid_com(np.clip(image - image.max() / 3, 0, None)) - 39.5
     np.testing.assert_allclose(shift, -0.1 / STEP, atol=0.05)
 
@@ -80,22 +80,16 @@ def test_planes_are_reproduced(rng):
     plane = (0.3 * x - 0.8 * y).astype("f4")
     out = _apply(LINEAR, np.tile(plane, (6, 3, 1, 1)), offset, magzp=(20.5,) * 3)
     # The background of a plane about the middle is its value there, 0, to a step of the sample.
-    level = (
-        np.median(plane) - out[0, 0, 39:41, 39:41].mean() + 0.3 * offset[0, 0] - 0.8 * offset[0, 1]
-    )
+    level = np.median(plane) - out[0, 0, 39:41, 39:41].mean() + 0.3 * offset[0, 0] - 0.8 * offset[0, 1]
     assert abs(level) < 0.5
     expected = 0.3 * (_grid(offset, 0)[:, None, :] - 20) - 0.8 * (_grid(offset, 1)[:, :, None] - 20)
-    np.testing.assert_allclose(
-        out + level, np.broadcast_to(expected[:, None], out.shape), atol=5e-4
-    )
+    np.testing.assert_allclose(out + level, np.broadcast_to(expected[:, None], out.shape), atol=5e-4)
 
 
 def test_a_smooth_image_as_scipy_would_resample_it(rng):
     """Cubic spline of scipy on noise of the Atlas images' smoothness: within 2 % of its scatter."""
     offset = rng.uniform(-0.5, 0.5, (4, 2)).astype("f4")
-    noise = ndimage.gaussian_filter(rng.normal(size=(4, 3, 60, 60)), (0, 0, SIGMA, SIGMA))[
-        ..., 9:50, 9:50
-    ]
+    noise = ndimage.gaussian_filter(rng.normal(size=(4, 3, 60, 60)), (0, 0, SIGMA, SIGMA))[..., 9:50, 9:50]
     pixels = (noise / noise.std()).astype("f4")
     preprocess = Preprocess(LINEAR, BANDS, (20.5,) * 3)
     out = preprocess(torch.from_numpy(pixels), torch.from_numpy(offset)).numpy()
@@ -121,9 +115,7 @@ def test_calibrated_is_asinh_of_the_flux_on_one_scale(band, b, rng):
     out = _apply(recipe, _sources(offset, dn), offset)[:, b]
     peak = 10 ** (-0.4 * (mag - 20.5)) / (2 * np.pi * SIGMA**2)
     r2 = 2 * (STEP / 2) ** 2
-    expected = recipe.gain * np.arcsinh(
-        peak * np.exp(-r2 / (2 * SIGMA**2)) / recipe.softening[band]
-    )
+    expected = recipe.gain * np.arcsinh(peak * np.exp(-r2 / (2 * SIGMA**2)) / recipe.softening[band])
     np.testing.assert_allclose(out[:, 39:41, 39:41].mean((1, 2)), expected, rtol=3e-3, atol=1e-3)
 
 
@@ -134,9 +126,7 @@ def test_calibrated_keeps_colour_as_a_difference_of_channels(rng):
     colour = np.tile([-0.04, 0.6, 1.2], 3)
     mag = np.stack([w1, w1 - colour, w1 - colour - 1], axis=1)
     offset = rng.uniform(-0.5, 0.5, (9, 2)).astype("f4")
-    out = _apply(recipe, _sources(offset, 10 ** (-0.4 * (mag - np.array(MAGZP)))), offset)[
-        :, :, 39, 39
-    ]
+    out = _apply(recipe, _sources(offset, 10 ** (-0.4 * (mag - np.array(MAGZP)))), offset)[:, :, 39, 39]
     difference = (out[:, 1] - out[:, 0]) / recipe.gain - np.log(
         recipe.softening["W1"] / recipe.softening["W2"]
     )
@@ -178,33 +168,24 @@ def test_paper_percentiles_are_those_of_numpy(rng):
     out = _apply(recipe, noise.astype("f4"), np.zeros((1, 2), "f4"))
     for b in range(3):
         low, high = np.percentile(noise[0, b, 2:39, 2:39], [20, 80])
-        assert np.mean(out[0, b] <= 0.005) == pytest.approx(
-            np.mean(noise[0, b, 2:39, 2:39] <= low), abs=0.04
-        )
+        assert np.mean(out[0, b] <= 0.005) == pytest.approx(np.mean(noise[0, b, 2:39, 2:39] <= low), abs=0.04)
         native = np.clip((noise[0, b] - low) / (high - low), 0, 1)
         at = np.meshgrid(*[_grid(np.zeros((1, 2)), 0)[0]] * 2, indexing="ij")
         assert (
-            np.corrcoef(out[0, b].ravel(), ndimage.map_coordinates(native, at, order=1).ravel())[
-                0, 1
-            ]
-            > 0.995
+            np.corrcoef(out[0, b].ravel(), ndimage.map_coordinates(native, at, order=1).ravel())[0, 1] > 0.995
         )
 
 
 @pytest.mark.parametrize("name", ["calibrated", "paper"])
 def test_rows_are_independent(name, rng):
     offset = rng.uniform(-0.5, 0.5, (10, 2)).astype("f4")
-    pixels = _sources(offset, rng.uniform(10, 1e4, (10, 3))) + rng.normal(
-        0, 0.1, (10, 3, 41, 41)
-    ).astype("f4")
+    pixels = _sources(offset, rng.uniform(10, 1e4, (10, 3))) + rng.normal(0, 0.1, (10, 3, 41, 41)).astype(
+        "f4"
+    )
     whole = _apply(RECIPES[name], pixels, offset)
     order = rng.permutation(10)
-    np.testing.assert_allclose(
-        _apply(RECIPES[name], pixels[order], offset[order]), whole[order], atol=1e-5
-    )
-    np.testing.assert_allclose(
-        _apply(RECIPES[name], pixels[3:4], offset[3:4]), whole[3:4], atol=1e-5
-    )
+    np.testing.assert_allclose(_apply(RECIPES[name], pixels[order], offset[order]), whole[order], atol=1e-5)
+    np.testing.assert_allclose(_apply(RECIPES[name], pixels[3:4], offset[3:4]), whole[3:4], atol=1e-5)
     assert _apply(RECIPES[name], pixels[:0], offset[:0]).shape == (0, 3, 80, 80)
 
 
@@ -212,9 +193,7 @@ def test_bands_do_not_see_each_other(rng):
     offset = rng.uniform(-0.5, 0.5, (2, 2)).astype("f4")
     pixels = _sources(offset, [100, 200, 300])
     whole = _apply(RECIPES["calibrated"], pixels, offset)
-    flipped = _apply(
-        RECIPES["calibrated"], pixels[:, ::-1].copy(), offset, BANDS[::-1], MAGZP[::-1]
-    )
+    flipped = _apply(RECIPES["calibrated"], pixels[:, ::-1].copy(), offset, BANDS[::-1], MAGZP[::-1])
     np.testing.assert_allclose(flipped[:, ::-1], whole, atol=1e-5)
 
 
@@ -236,9 +215,9 @@ def test_background_resists_a_neighbour_at_the_edge(rng):
     noise = ndimage.gaussian_filter(rng.normal(size=(41, 41)), 2)
     pixels += (0.2 * noise / noise.std()).astype("f4")
     clean = _apply(LINEAR, pixels, np.zeros((1, 2), "f4"), magzp=(20.5,) * 3)
-    pixels += (
-        1000 / (2 * np.pi * SIGMA**2) * np.exp(-((x - 38) ** 2 + (y - 4) ** 2) / 2 / SIGMA**2)
-    ).astype("f4")
+    pixels += (1000 / (2 * np.pi * SIGMA**2) * np.exp(-((x - 38) ** 2 + (y - 4) ** 2) / 2 / SIGMA**2)).astype(
+        "f4"
+    )
     busy = _apply(LINEAR, pixels, np.zeros((1, 2), "f4"), magzp=(20.5,) * 3)
     assert np.abs((busy - clean)[:, :, 60:, :20]).max() < 0.2
 
@@ -272,9 +251,7 @@ def test_missing_pixels_are_filled_with_the_background(rng):
     holed[hole] = np.nan
     # Without noise the frame is the level itself, but for the wings of the source.
     filled[hole] = np.median(pixels[:, :, 37:], axis=(2, 3))[..., None, None]
-    np.testing.assert_allclose(
-        _apply(LINEAR, holed, offset), _apply(LINEAR, filled, offset), atol=0.01
-    )
+    np.testing.assert_allclose(_apply(LINEAR, holed, offset), _apply(LINEAR, filled, offset), atol=0.01)
 
 
 def test_constant_image_is_empty_sky():
@@ -343,9 +320,7 @@ def test_real_stars_are_in_the_middle(shared_data):
     inside = (np.abs(x - 21.5) <= 1) & (np.abs(y - 21.5) <= 1)
     images, x, y = images[inside], x[inside], y[inside]
     left, low = np.rint(x).astype(int) - 20, np.rint(y).astype(int) - 20
-    pixels = np.stack(
-        [m[:, b : b + 41, a : a + 41] for m, a, b in zip(images, left, low, strict=True)]
-    )
+    pixels = np.stack([m[:, b : b + 41, a : a + 41] for m, a, b in zip(images, left, low, strict=True)])
     offset = np.stack([x - np.rint(x), y - np.rint(y)], axis=1).astype("f4")
     out = _apply(RECIPES["calibrated"], pixels.astype("f4"), offset)
     assert np.isfinite(out).all()
