@@ -161,7 +161,8 @@ def half_light_radii(
     Table 1) with their scatter; stellar mass from W1 with M/L = 0.6 (early) and 0.5 (late) solar
     (Cluver et al. 2014, ApJ 782, 90; Meidt et al. 2014, ApJ 788, 144). W1 sizes are taken as 0.8
     (early) and 0.85 (late) of the r-band ones (trend of Kelvin et al. 2012, MNRAS 421, 1007) and
-    shrink as (1+z)^-1.48 and (1+z)^-0.75 from z = 0.1 on (van der Wel et al. 2014, ApJ 788, 28).
+    shrink from z = 0.1 on as (1+z)^-0.49 (early; Beifiori et al. 2014, ApJ 789, 92) and (1+z)^-0.75
+    (late; van der Wel et al. 2014, ApJ 788, 28).
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def half_light_radii(
     kpc_late = 0.1 * mass**0.14 * (1 + mass / 3.98e10) ** 0.25
     scatter = 0.34 + 0.13 / (1 + (mass / 3.98e10) ** 2)
     kpc = np.where(early, 0.8 * kpc_early, 0.85 * kpc_late) * np.exp(scatter * rng.standard_normal(mass.size))
-    growth = ((1 + np.maximum(redshift, 0.1)) / 1.1) ** np.where(early, -1.48, -0.75)
+    growth = ((1 + np.maximum(redshift, 0.1)) / 1.1) ** np.where(early, -0.49, -0.75)
     return kpc * growth * arcsec_per_kpc(redshift)
 
 

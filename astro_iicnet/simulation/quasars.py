@@ -41,15 +41,14 @@ def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
     - *Seyfert 1* (7 %): broad-line galaxies of the main sample that the SDSS pipeline calls QSO: z 0.02
       to 0.32, the nucleus giving 15 to 95 % of the W1 light of an average host, evenly.
     - i - W1 of the mean spectrum [4]_ with 0.45 mag of scatter.
-    - Nuclear colours follow the running medians of DESI quasars brighter than W1 = 15.5 against
-      redshift (beyond z = 2.8 the AGN template, moved to join), with a two-piece scatter of 0.18
-      (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.22 in W2-W3, correlated; below z = 0.4,
-      where DESI quasars hold host light and are pre-selected (W1-W2 > 0.65), the nucleus is set to
-      W1-W2 = 0.95-1.0 and the host does the rest. 8 % carry dust that adds a mean of 0.15 mag to
-      W1-W2.
-    - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, 0.8 mag
-      brighter per unit of redshift up to 1.5; half bulges, half discs; sizes and colours are those
-      of galaxies. Beyond z = 1.5 hosts are left out (under 2 % of W1).
+    - Nuclear colours run with redshift such that nucleus and host together, under the cuts of the
+      DESI sample (W1-W2 > 0.65) and W1 < 15.5 (16 beyond z = 2), have the median colours of real
+      DESI quasars; beyond z = 2.8 they follow the AGN template, moved to join. Their scatter is
+      0.18 (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.2 in W2-W3, correlated. 8 % carry
+      dust that adds a mean of 0.15 mag to W1-W2.
+    - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, brighter by
+      0.8 mag per unit of redshift up to 1.5; half bulges, half discs; sizes and colours are those of
+      galaxies. The K correction is -6 log(1+z), constant beyond z = 1.1 (the 1.6 micron bump).
 
     Parameters
     ----------
@@ -99,26 +98,29 @@ def _nuclear_w1(
 def _legacy(n: int, rng: np.random.Generator) -> Columns:
     z = _redshifts(n, rng, _LEGACY_EDGES, _LEGACY_SHARE)
     i = power_law_magnitudes(n, rng, 0.6, 15.0, 19.1) + np.where(z > 3, 1.1, 0) + 0.1 * rng.standard_normal(n)
-    return _with_host(_nuclear_w1(i, z, rng), z, _host_w1(z, rng), rng, "quasar")
+    return _with_host(_nuclear_w1(i, z, rng), z, *_hosts(z, rng), rng, "quasar")
 
 
 def _eboss(n: int, rng: np.random.Generator) -> Columns:
     z = _redshifts(n, rng, _EBOSS_EDGES, _EBOSS_SHARE)
     i = power_law_magnitudes(n, rng, 0.35, 17.0, 21.5)
-    return _with_host(_nuclear_w1(i, z, rng), z, _host_w1(z, rng), rng, "quasar")
+    return _with_host(_nuclear_w1(i, z, rng), z, *_hosts(z, rng), rng, "quasar")
 
 
 def _seyferts(n: int, rng: np.random.Generator) -> Columns:
     z = 0.02 + 0.3 * rng.beta(1.6, 2.2, n)
-    host = _host_w1(z, rng)
+    host, absolute = _hosts(z, rng)
     share = rng.uniform(0.15, 0.95, n)
-    return _with_host(host - 2.5 * np.log10(share / (1 - share)), z, host, rng, "Seyfert 1")
+    return _with_host(host - 2.5 * np.log10(share / (1 - share)), z, host, absolute, rng, "Seyfert 1")
 
 
-def _host_w1(z: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """W1 magnitude of the host galaxies; 99 beyond z = 1.5."""
-    absolute = -24.3 - 0.8 * np.minimum(z, 1.5) + 0.75 * rng.standard_normal(z.size)
-    return np.where(z < 1.5, absolute + distance_modulus(z) - 6.0 * np.log10(1 + z), 99.0)
+def _hosts(
+    z: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """W1 magnitudes of host galaxies, apparent and absolute (the latter without evolution)."""
+    absolute = -24.3 + 0.75 * rng.standard_normal(z.size)
+    k = -6.0 * np.log10(1 + np.minimum(z, 1.1))
+    return absolute - 0.8 * np.minimum(z, 1.5) + distance_modulus(z) + k, absolute
 
 
 def _nuclear_colours(
@@ -139,6 +141,7 @@ def _with_host(
     nucleus_w1: NDArray[np.float64],
     z: NDArray[np.float64],
     host_w1: NDArray[np.float64],
+    host_absolute: NDArray[np.float64],
     rng: np.random.Generator,
     subtype: str,
 ) -> Columns:
@@ -152,15 +155,13 @@ def _with_host(
     host = host_w1[:, None] - np.cumsum(np.column_stack([zero, galaxy_colours(rest, z, rng)]), axis=1)
     total = add_light(nucleus, host)
     sersic_n, axis_ratio = galaxy_shapes(early, rng)
-    absolute = host_w1 - distance_modulus(z) + 6.0 * np.log10(1 + z) + np.minimum(z, 1.5)
-    seen = host_w1 < 90
-    radius = half_light_radii(np.where(seen, absolute, -24.0), early, z, rng)
+    radius = half_light_radii(host_absolute, early, z, rng)
     return {
         **{f"w{band + 1}": total[:, band] for band in range(4)},
-        "point_fraction": np.where(seen[:, None], light_share(nucleus, total), 1.0),
+        "point_fraction": light_share(nucleus, total),
         "subtype": np.where(red, "reddened quasar", subtype).astype("U16"),
         "redshift": z,
-        "radius": np.where(seen, semi_major(radius, early, axis_ratio), 0.0),
+        "radius": semi_major(radius, early, axis_ratio),
         "sersic_n": sersic_n,
         "axis_ratio": axis_ratio,
     }
