@@ -1,7 +1,7 @@
 """Print the colour tables of ``astro_iicnet.simulation`` that come from real sources.
 
-Needs the table of labelled colours as its only argument (columns ``cls``, ``subclass``, ``z``, ``w1``..``w4``,
-``w1err``.., ``w3ul``, ``w4ul``, ``source``, ``half``); uses half 0 only.
+Needs the table of labelled colours as its only argument (columns ``cls``, ``subclass``, ``z``,
+``w1``..``w4``, ``w1err``.., ``w3ul``, ``w4ul``, ``source``, ``half``); uses half 0 only.
 """
 
 import argparse

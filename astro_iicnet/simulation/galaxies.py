@@ -100,7 +100,7 @@ def draw_galaxies(n: int, rng: np.random.Generator) -> Columns:
     """
     counts = rng.multinomial(n, [sample.fraction for sample in SAMPLES.values()])
     parts = [
-        draw_complete(int(count), rng, lambda m, sample=sample: _draw_sample(m, rng, sample))
+        draw_complete(int(count), rng, functools.partial(_draw_sample, sample=sample))
         for sample, count in zip(SAMPLES.values(), counts, strict=True)
     ]
     return concatenate(parts)

@@ -74,10 +74,7 @@ def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
     drawers = {"legacy": _legacy, "BOSS and eBOSS": _eboss, "Seyfert 1": _seyferts}
     counts = rng.multinomial(n, list(FRACTIONS.values()))
     return concatenate(
-        [
-            draw_complete(int(count), rng, lambda m, draw=draw: draw(m, rng))
-            for draw, count in zip(drawers.values(), counts, strict=True)
-        ]
+        [draw_complete(int(count), rng, draw) for draw, count in zip(drawers.values(), counts, strict=True)]
     )
 
 

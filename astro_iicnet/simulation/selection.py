@@ -40,7 +40,9 @@ def completeness(w1: ArrayLike) -> NDArray[np.float64]:
     return 1 / (1 + np.exp((np.asarray(w1, dtype=float) - W1_LIMIT) / 0.12))
 
 
-def draw_complete(n: int, rng: np.random.Generator, draw: Callable[[int], Columns]) -> Columns:
+def draw_complete(
+    n: int, rng: np.random.Generator, draw: Callable[[int, np.random.Generator], Columns]
+) -> Columns:
     """
     Draw from a population until `n` sources have passed the faint limit.
 
@@ -51,7 +53,7 @@ def draw_complete(n: int, rng: np.random.Generator, draw: Callable[[int], Column
     rng : numpy.random.Generator
         Source of randomness.
     draw : callable
-        ``draw(m)`` gives the columns of m sources, ``w1`` among them.
+        ``draw(m, rng)`` gives the columns of m sources, ``w1`` among them.
 
     Returns
     -------
@@ -62,12 +64,12 @@ def draw_complete(n: int, rng: np.random.Generator, draw: Callable[[int], Column
     found, tried = 0, 0
     while found < n:
         rate = max(found / tried, 0.05) if tried else 0.9
-        columns = draw(int((n - found) / rate * 1.05) + 16)
+        columns = draw(int((n - found) / rate * 1.05) + 16, rng)
         keep = rng.random(columns["w1"].size) < completeness(columns["w1"])
         tried += keep.size
         found += int(keep.sum())
         parts.append({name: values[keep] for name, values in columns.items()})
-    return concatenate(parts, n) if parts else draw(0)
+    return concatenate(parts, n) if parts else draw(0, rng)
 
 
 def concatenate(parts: list[Columns], n: int | None = None) -> Columns:
@@ -98,7 +100,7 @@ def comoving_distance(z: ArrayLike) -> NDArray[np.float64]:
     ndarray of float64
         Distances [Mpc].
     """
-    return np.interp(z, *_comoving_grid())
+    return np.interp(np.asarray(z, dtype=float), *_comoving_grid())
 
 
 def distance_modulus(z: ArrayLike) -> NDArray[np.float64]:

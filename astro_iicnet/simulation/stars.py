@@ -90,7 +90,7 @@ def draw_stars(n: int, rng: np.random.Generator) -> Columns:
     counts = rng.multinomial(n, list(FRACTIONS.values()))
     parts = []
     for (name, draw), count in zip(drawers.items(), counts, strict=True):
-        columns = draw_complete(int(count), rng, lambda m, draw=draw: draw(m, rng))
+        columns = draw_complete(int(count), rng, draw)
         columns["subtype"] = np.full(int(count), name, dtype="U16")
         parts.append(columns)
     columns = concatenate(parts)
