@@ -42,9 +42,8 @@ def print_galaxies(table):
     for low in np.arange(0, 5, 0.5):
         some = rows[(rows.c23 >= low) & (rows.c23 < low + 0.5)]
         third = some.c34[some.w4ul != 1].median()
-        print(
-            f"{low + 0.25:.2f} {len(some):4d}  W1-W2 {some.c12.median():.3f} +/- {half_range(some.c12):.3f}  W3-W4 {third:.2f}"
-        )
+        first = f"{some.c12.median():.3f} +/- {half_range(some.c12):.3f}"
+        print(f"{low + 0.25:.2f} {len(some):4d}  W1-W2 {first}  W3-W4 {third:.2f}")
 
 
 def quasar_medians(z, w1, colours):

@@ -118,12 +118,12 @@ def test_negative_number():
 
 
 def test_speed():
-    """About 100,000 sources a second; six times as slow would still pass."""
+    """About 100,000 sources a second; ten times as slow would still pass."""
     rng = np.random.default_rng(1)
     draw_sources(10, rng)
     start = time.process_time()
     draw_sources(50_000, rng)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 5
 
 
 def test_stellar_locus(sources):

@@ -34,11 +34,11 @@ def test_encircled_energy(n):
 def test_encircled_energy_behind_the_psf(n, half_light_radius):
     """As W1 shows it: behind a Gaussian of 2.7 px, the error stays below 2 % of the light at all radii."""
     psf = 2.7
-    radius = np.geomspace(0.1 * half_light_radius, 40 * half_light_radius, 60)
+    radius = np.geomspace(0.1 * half_light_radius, 40 * half_light_radius, 40)
     weights, sigmas = sersic_mixture(n)
     model = energy(weights[0], np.hypot(sigmas[0] * half_light_radius, psf), radius)
     # A ring of radius s behind the Gaussian has the energy of a non-central chi-square.
-    edges = np.concatenate([[0], np.geomspace(1e-5, 1e5, 3001)])
+    edges = np.concatenate([[0], np.geomspace(1e-4, 1e4, 801)])
     light = np.diff(exact_energy(n, edges))
     rings = half_light_radius * np.sqrt(edges[1:] * np.maximum(edges[:-1], 0.5 * edges[1:]))
     truth = (light * ncx2.cdf((radius[:, None] / psf) ** 2, 2, (rings / psf) ** 2)).sum(axis=1)
