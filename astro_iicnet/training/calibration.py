@@ -35,20 +35,20 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     ----------
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, Sec. 4.2.
     """
-    logits = np.asarray(logits, dtype=np.float64)
-    labels = np.asarray(labels)
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+    values = np.array(logits, dtype=np.float64)
+    truth = np.asarray(labels)
+    if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
         raise IICnetError(
-            f"Logits {logits.shape} and labels {labels.shape}: expected (N, K) and (N,), N at least 1."
+            f"Logits {values.shape} and labels {truth.shape}: expected (N, K) and (N,), N at least 1."
         )
-    if not np.isfinite(logits).all():
+    if not np.isfinite(values).all():
         raise IICnetError("Some logits are not finite: leave out rows without a usable image.")
-    logits = logits - logits.max(axis=1, keepdims=True)
-    of_truth = logits[np.arange(len(labels)), labels].mean()
+    values -= values.max(axis=1, keepdims=True)
+    of_truth = values[np.arange(len(truth)), truth].mean()
     low, high = (np.log(1 / temperature) for temperature in reversed(TEMPERATURE_RANGE))
     for _ in range(60):
         middle = (low + high) / 2
-        weights = np.exp(np.exp(middle) * logits)
-        expected = ((weights * logits).sum(axis=1) / weights.sum(axis=1)).mean()
+        weights = np.exp(np.exp(middle) * values)
+        expected = ((weights * values).sum(axis=1) / weights.sum(axis=1)).mean()
         low, high = (low, middle) if expected > of_truth else (middle, high)
     return float(np.exp(-(low + high) / 2))

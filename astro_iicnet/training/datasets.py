@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyUserWarning
 
 from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
@@ -117,6 +119,17 @@ def write_dataset(path: str | os.PathLike[str], cutouts: Cutouts, table: Table) 
     if len(cutouts) != len(table):
         raise IICnetError(f"{len(cutouts)} cutouts and {len(table)} table rows: one each, in the same order.")
     class_labels(table)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _to_fits(cutouts, table).writeto(temporary, overwrite=True)
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        raise IICnetError(f"Cannot write the dataset {path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_fits(cutouts: Cutouts, table: Table) -> fits.HDUList:
     primary = fits.PrimaryHDU(header=_provenance_header(table.meta))
     pixels = fits.ImageHDU(np.asarray(cutouts.pixels, dtype=np.float32), name="PIXELS")
     pixels.header["BUNIT"] = "DN"
@@ -125,14 +138,7 @@ def write_dataset(path: str | os.PathLike[str], cutouts: Cutouts, table: Table) 
         pixels.header[f"MAGZP{index}"] = (float(magzp), "[mag] Vega magnitude of 1 DN")
     sources = fits.table_to_hdu(_with_cutout_columns(table, cutouts))
     sources.name = "SOURCES"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        fits.HDUList([primary, pixels, sources]).writeto(temporary, overwrite=True)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise IICnetError(f"Cannot write the dataset {path}: {error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    return fits.HDUList([primary, pixels, sources])
 
 
 def _provenance_header(meta: dict) -> fits.Header:
@@ -187,14 +193,17 @@ def read_dataset(path: str | os.PathLike[str]) -> tuple[Cutouts, Table]:
 
 
 def _read(path: Path) -> tuple[Cutouts, Table]:
-    # astropy only warns about a truncated file; the pixels would fail much later.
-    with fits.open(path, memmap=True, lazy_load_hdus=False) as hdus:
+    # astropy only warns about a truncated file; its pixels would fail much later.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        hdus = fits.open(path, memmap=True, lazy_load_hdus=False)
+    with hdus:
+        damage = [str(w.message) for w in caught if issubclass(w.category, AstropyUserWarning)]
+        if damage:
+            raise ValueError(damage[0])
         provenance, header = hdus[0].header, hdus["PIXELS"].header
         table = Table.read(hdus["SOURCES"], memmap=False)
-        end = hdus["SOURCES"]._data_offset + hdus["SOURCES"]._data_size
         pixels = hdus["PIXELS"].data
-    if path.stat().st_size < end:
-        raise ValueError("the file is truncated")
     table.convert_bytestring_to_unicode()
     skip = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CONTENT", "COMMENT", "HISTORY", ""}
     table.meta = {key.lower(): value for key, value in provenance.items() if key not in skip}
@@ -254,8 +263,7 @@ def simulate_dataset(
     chunks = _chunks(n, sequence, fractions, bands)
     workers = min(workers or _available_cores(), len(chunks))
     if workers == 1:
-        results = (_simulate_chunk(*chunk) for chunk in chunks)
-        return _assemble(results, n, sequence, fractions, bands)
+        return _assemble((_simulate_chunk(*chunk) for chunk in chunks), n, sequence, fractions, bands)
     with _start_workers(workers) as executor:
         results = executor.map(_simulate_chunk, *zip(*chunks, strict=True))
         return _assemble(results, n, sequence, fractions, bands)

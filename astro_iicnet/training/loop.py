@@ -368,7 +368,7 @@ def _batch(samples: _Samples, rows: Tensor, device: torch.device) -> _Samples:
 def _source(
     data: tuple[Cutouts, Table] | SimulatedStream, epochs: int, device: torch.device
 ) -> Callable[[int], _Samples]:
-    """Function that gives the samples of an epoch by its number."""
+    """Give a function from the number of an epoch to its samples."""
     if not isinstance(data, SimulatedStream):
         samples = _samples(data, device)
         return lambda epoch: samples
