@@ -29,7 +29,6 @@ _EBOSS_SHARE = [3, 6, 10, 11, 11, 10, 8, 17, 9, 6, 6, 1.5]
 # i (AB) - W1 (Vega) of the mean quasar spectrum (Richards et al. 2006, ApJS 166, 470).
 _I_W1 = ([0.0, 0.5, 1.0, 1.5, 2.5, 4.5], [4.2, 3.9, 3.6, 3.45, 3.3, 3.3])
 
-
 # Scatter of W2-W3 against redshift, DESI quasars of half 0 with W1 < 15.5.
 _W2_W3_SCATTER = ([0.3, 0.5, 0.7, 0.9], [0.37, 0.29, 0.27, 0.2])
 
@@ -48,8 +47,8 @@ def draw_quasars(n: int, rng: np.random.Generator) -> Columns:
     - Nuclear colours run with redshift such that nucleus and host together, under the cuts of the
       DESI sample (W1-W2 > 0.65) and W1 < 15.5 (16 beyond z = 2), have the median colours of real
       DESI quasars; beyond z = 2.8 they follow the AGN template, moved to join. Their scatter is
-      0.18 (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.2 in W2-W3 (0.37 at z = 0.3), correlated. 8 % carry
-      dust that adds a mean of 0.15 mag to W1-W2.
+      0.18 (blue side: hot-dust-poor) and 0.14 mag in W1-W2, 0.2 in W2-W3 (0.37 at z = 0.3),
+      correlated. 8 % carry dust that adds a mean of 0.15 mag to W1-W2.
     - Hosts: stellar mass log M = 10.8 +/- 0.3 [5]_, so absolute W1 = -24.3 +/- 0.75, brighter by
       0.8 mag per unit of redshift up to 1.5; half bulges, half discs; sizes and colours are those of
       galaxies. The K correction is -6 log(1+z), constant beyond z = 1.1 (the 1.6 micron bump).
