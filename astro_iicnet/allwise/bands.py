@@ -38,6 +38,8 @@ class Band:
         Lowest and highest background of the same fields [DN]; the level is arbitrary, frame by frame.
     autocorrelation : tuple of float
         Correlation of the noise at `AUTOCORRELATION_LAGS`, confusion included.
+    electrons : float
+        Electrons per DN at the median depth of 27 exposures; source photon noise follows from it.
     psf : PSF
         Effective point-spread function.
     """
@@ -51,6 +53,7 @@ class Band:
     noise_range: tuple[float, float]
     background: tuple[float, float]
     autocorrelation: tuple[float, ...]
+    electrons: float
     psf: PSF
 
 
@@ -60,29 +63,30 @@ BANDS: dict[str, Band] = {
         Band(
             name="W1", zero_point=20.5, vega_to_ab=2.699, saturation=8.1, depth=16.9,
             noise=0.21, noise_range=(0.15, 0.28), background=(2.2, 3.4),
-            autocorrelation=(0.87, 0.75, 0.55, 0.32), psf=PSFS["W1"],
+            autocorrelation=(0.87, 0.75, 0.55, 0.32), electrons=86.4, psf=PSFS["W1"],
         ),
         Band(
             name="W2", zero_point=19.5, vega_to_ab=3.339, saturation=6.7, depth=16.0,
             noise=0.12, noise_range=(0.10, 0.14), background=(5.5, 9.4),
-            autocorrelation=(0.91, 0.81, 0.61, 0.35), psf=PSFS["W2"],
+            autocorrelation=(0.91, 0.81, 0.61, 0.35), electrons=103.4, psf=PSFS["W2"],
         ),
         Band(
             name="W3", zero_point=18.0, vega_to_ab=5.174, saturation=3.8, depth=11.5,
             noise=0.48, noise_range=(0.41, 0.55), background=(367.0, 526.0),
-            autocorrelation=(0.93, 0.82, 0.58, 0.23), psf=PSFS["W3"],
+            autocorrelation=(0.93, 0.82, 0.58, 0.23), electrons=184.4, psf=PSFS["W3"],
         ),
         Band(
             name="W4", zero_point=13.0, vega_to_ab=6.620, saturation=-0.4, depth=8.0,
             noise=0.046, noise_range=(0.040, 0.052), background=(103.0, 163.0),
-            autocorrelation=(0.97, 0.90, 0.72, 0.35), psf=PSFS["W4"],
+            autocorrelation=(0.97, 0.90, 0.72, 0.35), electrons=661.5, psf=PSFS["W4"],
         ),
     )
 }  # fmt: skip
 """The bands by name.
 
-Zero points are the MAGZP of every Atlas header; Vega to AB, saturation and depth are those of the Explanatory
-Supplement [1]_; background, noise and correlation were measured on Atlas images of high-latitude fields.
+Zero points are the MAGZP of every Atlas header; Vega to AB, saturation, depth and gain (3.20, 3.83, 6.83,
+24.5 electrons per DN of one exposure) are those of the Explanatory Supplement [1]_; background, noise and
+correlation were measured on Atlas images of high-latitude fields.
 
 References
 ----------

@@ -17,9 +17,9 @@ class PSF:
 
     Parameters
     ----------
-    fractions : array-like
+    fractions : numpy.ndarray
         (K,) share of all light in each Gaussian; they sum to 1.
-    sigmas : array-like
+    sigmas : numpy.ndarray
         (K,) standard deviation of each Gaussian [px of 1.375 arcsec].
     """
 
@@ -90,10 +90,10 @@ class PSF:
 
 
 PSFS: dict[str, PSF] = {
-    "W1": PSF([0.5207, 0.3985, 0.0531, 0.0277], [2.401, 3.666, 6.756, 8.588]),
-    "W2": PSF([0.4044, 0.4987, 0.0969], [2.620, 3.662, 7.078]),
-    "W3": PSF([0.0606, 0.6872, 0.1247, 0.1275], [2.075, 4.482, 8.021, 13.963]),
-    "W4": PSF([0.1772, 0.8228], [4.063, 10.547]),
+    "W1": PSF(np.array([0.5207, 0.3985, 0.0531, 0.0277]), np.array([2.401, 3.666, 6.756, 8.588])),
+    "W2": PSF(np.array([0.4044, 0.4987, 0.0969]), np.array([2.620, 3.662, 7.078])),
+    "W3": PSF(np.array([0.0606, 0.6872, 0.1247, 0.1275]), np.array([2.075, 4.482, 8.021, 13.963])),
+    "W4": PSF(np.array([0.1772, 0.8228]), np.array([4.063, 10.547])),
 }
 """The effective PSF of each band.
 
