@@ -1,0 +1,48 @@
+"""The command ``astro-iicnet``: a thin shell over the public names.
+
+torch and the archives are imported inside the verbs, so that ``--help`` answers at once.
+"""
+
+import click
+
+from astro_iicnet.cli.classification import classify, example
+from astro_iicnet.cli.information import info, weights
+from astro_iicnet.cli.learning import evaluate, simulate, train
+from astro_iicnet.exceptions import IICnetError
+
+
+class _Refused(click.ClickException):
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """Errors that the user can mend end in one message, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except IICnetError as error:
+            raise _Refused(str(error)) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _Refused(f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")) from error
+        except KeyboardInterrupt:
+            click.echo("\nStopped.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="astro_iicnet", prog_name="astro-iicnet")
+def main() -> None:
+    """Stars, galaxies and quasars from AllWISE images.
+
+    \b
+    Try it, without network:
+      astro-iicnet example
+      astro-iicnet classify coords.csv --images simulated -o classified.fits
+    """
+
+
+for _command in (example, classify, simulate, train, evaluate, weights, info):
+    main.add_command(_command)

@@ -1,0 +1,152 @@
+"""The verbs of the main job: ``example`` and ``classify``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astro_iicnet.cli._files import check_writable
+from astro_iicnet.labels import CLASSES
+
+if TYPE_CHECKING:
+    from astropy.table import Column, Table
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="coords.csv",
+    show_default=True,
+    help="File to write; the ending says the format.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def example(output: Path, overwrite: bool) -> None:
+    """Write the example list: positions in the simulated field.
+
+    The true class of each source is in the column true_class; a few positions lie outside the
+    field, to show a status.
+
+    \b
+    Example:
+      astro-iicnet example
+      astro-iicnet classify coords.csv --images simulated -o classified.fits
+    """
+    from astro_iicnet.results import write_results
+    from astro_iicnet.simulation.field import example_sources
+
+    check_writable(output, overwrite)
+    table = example_sources()
+    write_results(table, output)
+    click.echo(f"{output}: {len(table)} positions in and around the simulated field", err=True)
+
+
+@click.command()
+@click.argument("input", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write, as in classified.fits, .ecsv, .csv, .vot.  [default: ECSV to stdout]",
+)
+@click.option(
+    "--images",
+    default="irsa",
+    show_default=True,
+    metavar="NAME|FOLDER",
+    help='Where the pixels come from: "simulated", or a folder of AllWISE FITS files.',
+)
+@click.option("--weights", metavar="NAME|FILE", help="Network weights.  [default: see 'weights list']")
+@click.option(
+    "--priors",
+    metavar="FRACTIONS",
+    help="Expected class fractions, as in galaxy=0.1,quasar=0.02,star=0.88.  [default: as in training]",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but warnings and errors.")
+@click.pass_context
+def classify(
+    ctx: click.Context,
+    input: Path,
+    output: Path | None,
+    images: str,
+    weights: str | None,
+    priors: str | None,
+    device: str,
+    allow_other_survey: bool,
+    overwrite: bool,
+    no_progress: bool,
+    quiet: bool,
+) -> None:
+    """Classify the sources of a table.
+
+    INPUT is a table in any format that astropy reads, with positions in columns such as ra and
+    dec. The result has all its rows and columns, and the columns iicnet_class, iicnet_p_galaxy,
+    iicnet_p_quasar, iicnet_p_star, iicnet_status and iicnet_flags.
+
+    Ends with 0, with 1 if some rows could not be classified, with 2 if nothing could be done.
+
+    \b
+    Example:
+      astro-iicnet classify coords.csv --images simulated -o classified.fits
+    """
+    from astro_iicnet.classifier import IICnetClassifier
+
+    classifier = IICnetClassifier(weights, device=device)
+    options: dict[str, Any] = {
+        "images": images,
+        "priors": None if priors is None else _parse_priors(priors),
+        "progress": not (no_progress or quiet) and sys.stderr.isatty(),
+        "allow_other_survey": allow_other_survey,
+    }
+    if output is None:
+        table = classifier.classify(input, **options)
+        table.write(sys.stdout, format="ascii.ecsv", delimiter=",")
+    else:
+        table = classifier.classify_file(input, output, overwrite=overwrite, **options)
+    if not quiet:
+        _summarise(table, output)
+    failed = int((table["iicnet_status"] != "ok").sum())
+    if failed:
+        click.echo(f"{failed} of {len(table)} rows have no class: see iicnet_status.", err=True)
+        ctx.exit(1)
+
+
+def _parse_priors(text: str) -> dict[str, float] | list[float]:
+    try:
+        if "=" not in text:
+            return [float(part) for part in text.split(",")]
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise click.UsageError(
+            f"--priors is {text!r}: expected as in galaxy=0.1,quasar=0.02,star=0.88."
+        ) from None
+
+
+def _summarise(table: "Table", output: Path | None) -> None:
+    """Where the table is and what is in it, on stderr."""
+    from astro_iicnet.results import summarise
+
+    about = table.meta["astro_iicnet"]
+    where = "stdout" if output is None else str(output)
+    click.echo(f"{where}: weights {about['weights']}, images {about['images']!r}", err=True)
+    click.echo(summarise(table), err=True)
+    if "true_class" in table.colnames:
+        found, truth = _text(table["iicnet_class"]), _text(table["true_class"])
+        known = [pair for pair in zip(found, truth, strict=True) if pair[0] and pair[1] in CLASSES]
+        if known:
+            right = sum(a == b for a, b in known)
+            click.echo(f"true_class agrees for {right} of {len(known)}", err=True)
+
+
+def _text(column: "Column") -> list[str]:
+    """Words of a column, empty where masked."""
+    import numpy as np
+
+    return [word.strip() for word in np.ma.filled(np.ma.asarray(column).astype(str), "").tolist()]

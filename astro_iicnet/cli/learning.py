@@ -1,0 +1,191 @@
+"""The verbs around training: ``simulate``, ``train`` and ``evaluate``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from astro_iicnet.cli._files import check_writable
+
+if TYPE_CHECKING:
+    from astro_iicnet.training.settings import TrainingSettings
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("n", type=click.IntRange(min=1))
+@click.option("-o", "--output", type=_FILE, required=True, help="FITS file to write.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def simulate(n: int, output: Path, seed: int, workers: int | None, overwrite: bool) -> None:
+    """Simulate N labelled cutouts, as many of each class.
+
+    \b
+    Example:
+      astro-iicnet simulate 10000 -o simulated.fits --seed 1
+    """
+    from astro_iicnet.training.datasets import simulate_dataset, write_dataset
+
+    check_writable(output, overwrite)
+    cutouts, table = simulate_dataset(n, seed=seed, workers=workers)
+    write_dataset(output, cutouts, table)
+    click.echo(f"{output}: {n} simulated sources in {', '.join(cutouts.bands)}", err=True)
+
+
+@click.command()
+@click.argument("dataset", type=_FILE)
+@click.option(
+    "-o", "--output", type=_FILE, required=True, help="Weights file to write, as in my.safetensors."
+)
+@click.option("--preset", default="one-cycle", show_default=True, help='"one-cycle" or "paper".')
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: of the preset]")
+@click.option(
+    "--recipe", default="calibrated", show_default=True, help='Preprocessing: "calibrated" or "paper".'
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of split, start and order."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--resume", is_flag=True, help="Go on with the training that left OUTPUT.state.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def train(
+    dataset: Path,
+    output: Path,
+    preset: str,
+    epochs: int | None,
+    recipe: str,
+    seed: int,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Train a network on labelled cutouts.
+
+    DATASET is a file of 'astro-iicnet simulate'. It is split 8:1:1 into training, test and
+    validation, class by class; the probabilities are calibrated on the validation set and the
+    accuracy is that of the test set. The state after each epoch is in OUTPUT.state, which goes
+    when the training is over.
+
+    \b
+    Example:
+      astro-iicnet train simulated.fits -o my.safetensors --epochs 20
+      astro-iicnet classify coords.csv --images simulated --weights my.safetensors
+    """
+    from astro_iicnet.training.settings import TrainingSettings
+
+    check_writable(output, overwrite)
+    state = output.with_name(output.name + ".state")
+    if state.exists() and not resume:
+        raise click.UsageError(f"{state} holds a training that was not finished: say --resume, or remove it.")
+    changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+    settings = TrainingSettings.preset(preset, **changes)
+    metrics = _train(dataset, output, recipe, settings, state, device, not quiet)
+    state.unlink(missing_ok=True)
+    state.with_suffix(".ecsv").replace(output.with_suffix(".history.ecsv"))
+    click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
+
+
+def _train(
+    dataset: Path,
+    output: Path,
+    recipe: str,
+    settings: "TrainingSettings",
+    state: Path,
+    device: str,
+    progress: bool,
+) -> dict[str, float]:
+    """Split, train, calibrate, test, write."""
+    import numpy as np
+
+    from astro_iicnet.training.calibration import fit_temperature
+    from astro_iicnet.training.datasets import class_labels, read_dataset, split
+    from astro_iicnet.training.loop import predict_logits, train
+    from astro_iicnet.weights import new_weights, save_weights
+
+    cutouts, table = read_dataset(dataset)
+    ok = np.flatnonzero(cutouts.status == 0)
+    labels = class_labels(table)[ok]
+    train_rows, test_rows, validation_rows = (ok[rows] for rows in split(labels, seed=settings.seed))
+    labels = class_labels(table)
+    if not (len(train_rows) > 1 and len(test_rows) and len(validation_rows)):
+        raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
+    weights = new_weights(output.stem, bands=cutouts.bands, recipe=recipe, seed=settings.seed)
+    network = weights.model, weights.preprocess
+    history = train(
+        *network,
+        (cutouts[train_rows], table[train_rows]),
+        (cutouts[validation_rows], table[validation_rows]),
+        settings,
+        checkpoint=state,
+        device=device,
+        progress=progress,
+    )
+    validation = predict_logits(*network, cutouts[validation_rows], device=device)
+    test = predict_logits(*network, cutouts[test_rows], device=device)
+    metrics = {"n": len(test), "accuracy": float(np.mean(test.argmax(axis=1) == labels[test_rows]))}
+    counts = np.bincount(labels[train_rows], minlength=3)
+    save_weights(
+        output,
+        weights,
+        temperature=fit_temperature(validation, labels[validation_rows]),
+        training_fractions=(counts / counts.sum()).tolist(),
+        training_data=f"{len(train_rows)} sources of {dataset.name}, {len(history)} epochs",
+        metrics={"test set": metrics},
+    )
+    return metrics
+
+
+@click.command()
+@click.argument("dataset", type=_FILE)
+@click.option("--weights", metavar="NAME|FILE", help="Network weights.  [default: see 'weights list']")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("-o", "--output", type=_FILE, help="ECSV file for the table.  [default: none]")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+def evaluate(dataset: Path, weights: str | None, device: str, output: Path | None, overwrite: bool) -> None:
+    """Metrics of weights on labelled cutouts, per class and in all.
+
+    DATASET is a file of 'astro-iicnet simulate', with a seed that was not trained on.
+
+    \b
+    Example:
+      astro-iicnet simulate 2000 -o fresh.fits --seed 2
+      astro-iicnet evaluate fresh.fits
+    """
+    import numpy as np
+
+    from astro_iicnet.classifier import IICnetClassifier
+    from astro_iicnet.training.datasets import class_labels, read_dataset
+
+    try:
+        from astro_iicnet.analysis.metrics import classification_metrics
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"{error.name} is missing: pip install 'astro_iicnet[analysis]'.") from None
+    if output is not None:
+        check_writable(output, overwrite)
+    cutouts, table = read_dataset(dataset)
+    probabilities = IICnetClassifier(weights, device=device).predict_proba(cutouts)
+    known = np.isfinite(probabilities[:, 0])
+    metrics = classification_metrics(class_labels(table)[known], probabilities[known])
+    metrics.round(4)
+    metrics.pprint_all(show_dtype=False)
+    _report(metrics.meta, len(table))
+    if output is not None:
+        metrics.write(output, format="ascii.ecsv", overwrite=overwrite)
+
+
+def _report(meta: dict, n: int) -> None:
+    from astro_iicnet.labels import CLASSES
+
+    click.echo(
+        f"accuracy {meta['accuracy']:.4f} (95 %: {meta['accuracy_low']:.4f} to {meta['accuracy_high']:.4f}), "
+        f"calibration error {meta['calibration_error']:.4f}, {meta['n']} of {n} sources"
+    )
+    click.echo(f"predicted (rows) against true {', '.join(CLASSES)}:")
+    for name, row in zip(CLASSES, meta["confusion_matrix"], strict=True):
+        click.echo(f"  {name:<7}" + "".join(f"{count:>8}" for count in row))

@@ -1,0 +1,234 @@
+"""From a name or a path to a network that is ready to use, verified on the way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astro_iicnet.exceptions import IICnetError, WeightsError, unknown_name
+from astro_iicnet.labels import CLASSES
+from astro_iicnet.weights.registry import (
+    OPTIONAL,
+    REGISTRY_FILE,
+    REQUIRED,
+    get_record,
+    make_record,
+    sha256,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from astro_iicnet.preprocessing import Preprocess
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A trained network and the preprocessing that it was trained with.
+
+    Parameters
+    ----------
+    record : dict
+        What is known about the weights, see `~astro_iicnet.weights.read_registry`.
+    model : torch.nn.Module
+        (N, B, 80, 80) to (N, 3) logits; evaluation mode, on the CPU.
+    preprocess : `~astro_iicnet.preprocessing.Preprocess`
+        ``pixels`` (N, B, S, S) [DN] and ``offset`` (N, 2) [px] to (N, B, 80, 80).
+    """
+
+    record: dict[str, Any]
+    model: "nn.Module" = field(repr=False)
+    preprocess: "Preprocess" = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name with version, as in "iicnet-sim-v1"."""
+        return self.record["name"]
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands that the network looks at, in its order."""
+        return tuple(self.record["bands"])
+
+
+def load_weights(weights: str | Path | None = None) -> Weights:
+    """Load weights by name or from a file.
+
+    Parameters
+    ----------
+    weights : str or pathlib.Path, optional
+        A name of the registry, whose file must have the SHA-256 of its record, or the path of a
+        ``.safetensors`` file, which brings architecture, bands and recipe in its header. Default:
+        the default weights of the package.
+
+    Returns
+    -------
+    Weights
+        Record, network and preprocessing.
+
+    Raises
+    ------
+    WeightsError
+        If the name is unknown, the file missing, damaged or not weights of this package.
+    """
+    path, record = find_weights(weights)
+    return _build(path, record)
+
+
+def find_weights(weights: str | Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """Find weights without loading them; the file of a registry name is verified.
+
+    Parameters
+    ----------
+    weights : str or pathlib.Path, optional
+        As in `load_weights`.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The file.
+    record : dict
+        See `~astro_iicnet.weights.read_registry`.
+
+    Raises
+    ------
+    WeightsError
+        If the name is unknown, or the file missing, damaged or not weights of this package.
+    """
+    if weights is not None and _is_path(weights):
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"There is no weights file {str(path)!r}: check the path.")
+        return path, make_record(path)
+    record = get_record(None if weights is None else str(weights), REGISTRY_FILE)
+    path = REGISTRY_FILE.with_name(record["file"])
+    _verify(path, record)
+    return path, record
+
+
+def new_weights(
+    name: str,
+    *,
+    architecture: str = "iicnet",
+    bands: Sequence[str] = ("W1", "W2", "W3"),
+    recipe: str = "calibrated",
+    seed: int = 0,
+) -> Weights:
+    """A network that has learnt nothing yet, with its preprocessing and the start of its record.
+
+    Parameters
+    ----------
+    name : str
+        Name with version, as in "iicnet-sim-v1".
+    architecture : str, default "iicnet"
+        See `~astro_iicnet.models.ARCHITECTURES`.
+    bands : sequence of str, default ("W1", "W2", "W3")
+        What the network will look at.
+    recipe : str, default "calibrated"
+        See `~astro_iicnet.preprocessing.RECIPES`.
+    seed : int, default 0
+        Of the random numbers in the network.
+
+    Returns
+    -------
+    Weights
+        For `~astro_iicnet.training.loop.train`, then `save_weights`.
+
+    Raises
+    ------
+    IICnetError
+        If there is no such architecture, band or recipe.
+    """
+    import torch
+
+    from astro_iicnet.allwise.bands import zero_points
+    from astro_iicnet.models import build_model
+    from astro_iicnet.preprocessing import RECIPES, Preprocess
+
+    if recipe not in RECIPES:
+        raise IICnetError(unknown_name("recipe", recipe, RECIPES))
+    record = {
+        "name": name,
+        "architecture": architecture,
+        "options": {"in_channels": len(bands), "n_classes": len(CLASSES)},
+        "bands": list(bands),
+        "recipe": recipe,
+        "survey": "allwise-atlas",
+    } | OPTIONAL
+    preprocess = Preprocess(RECIPES[recipe], tuple(bands), zero_points(bands))
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = build_model(architecture, **record["options"])
+    return Weights(record, model, preprocess)
+
+
+def save_weights(path: str | Path, weights: Weights, **facts: Any) -> Path:
+    """Write weights to a file that `load_weights` reads.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        File to write, by custom ``<name>.safetensors``.
+    weights : Weights
+        What to write.
+    **facts
+        What has been learnt about them, in place of what the record says: ``temperature``,
+        ``training_data``, ``training_fractions``, ``metrics``, ``licence``, ``citation``, ``name``.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    WeightsError
+        If a fact is unknown or the file cannot be written.
+    """
+    from astro_iicnet.models.checkpoint import save_checkpoint
+
+    known = {"name": weights.name} | {key: weights.record[key] for key in (*REQUIRED, *OPTIONAL)}
+    for fact in facts:
+        if fact not in ("name", *OPTIONAL):
+            raise WeightsError(unknown_name("fact about weights", fact, ("name", *OPTIONAL)))
+    metadata = known | facts | {"recipe": weights.preprocess.recipe.to_dict()}
+    save_checkpoint(path, weights.model, metadata)
+    return Path(path)
+
+
+def _is_path(weights: str | Path) -> bool:
+    text = str(weights)
+    return isinstance(weights, Path) or text.endswith(".safetensors") or "/" in text or "\\" in text
+
+
+def _verify(path: Path, record: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise WeightsError(
+            f"The file of the weights {record['name']!r} is missing from the package ({path}): "
+            "install astro_iicnet again."
+        )
+    found = sha256(path)
+    if found != record["sha256"]:
+        raise WeightsError(
+            f"The file of the weights {record['name']!r} is damaged: {path} has SHA-256 {found}, "
+            f"expected {record['sha256']}. Install astro_iicnet again."
+        )
+
+
+def _build(path: Path, record: dict[str, Any]) -> Weights:
+    from astro_iicnet.allwise.bands import zero_points
+    from astro_iicnet.models import build_model
+    from astro_iicnet.models.checkpoint import read_checkpoint
+    from astro_iicnet.preprocessing import Preprocess, Recipe
+
+    state, metadata = read_checkpoint(path)
+    try:
+        model = build_model(record["architecture"], **record["options"])
+        model.load_state_dict(state)
+        recipe = Recipe.from_dict(metadata["recipe"])
+        preprocess = Preprocess(recipe, tuple(record["bands"]), zero_points(record["bands"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"The weights in {str(path)!r} do not fit their own header: {error}") from error
+    return Weights(record, model.eval(), preprocess.eval())

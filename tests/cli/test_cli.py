@@ -1,0 +1,269 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from click.testing import CliRunner
+
+from astro_iicnet.cli import main
+from astro_iicnet.weights import new_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    return str(save_weights(tmp_path_factory.mktemp("weights") / "r.safetensors", new_weights("random-v1")))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        # Anything but a tidy exit would be a traceback for the user.
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def coords(run):
+    """The first rows of the example list, all in the field."""
+    assert run("example").exit_code == 0
+    table = Table.read("coords.csv")
+    table[:12].write("few.csv")
+    return table
+
+
+VERBS = [
+    "example",
+    "classify",
+    "simulate",
+    "train",
+    "evaluate",
+    "weights",
+    "weights list",
+    "weights info",
+    "info",
+]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example(run, verb):
+    result = run(*verb.split(), "--help")
+    assert result.exit_code == 0
+    assert f"astro-iicnet {verb}" in result.output
+
+
+def test_all_verbs_are_listed(run):
+    result = run("--help")
+    assert all(verb in result.output for verb in VERBS if " " not in verb)
+    assert "astro-iicnet example" in result.output
+
+
+def test_version(run):
+    import astro_iicnet
+
+    assert astro_iicnet.__version__ in run("--version").output
+
+
+def test_as_a_module():
+    call = [sys.executable, "-m", "astro_iicnet.cli", "--help"]
+    result = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("Usage: astro-iicnet ")
+
+
+def test_example_keeps_what_is_there(run):
+    assert run("example", "-o", "mine.fits").exit_code == 0
+    assert set(Table.read("mine.fits").colnames) == {"id", "ra", "dec", "true_class"}
+    result = run("example", "-o", "mine.fits")
+    assert result.exit_code == 2
+    assert "--overwrite" in result.output
+    assert run("example", "-o", "mine.fits", "--overwrite").exit_code == 0
+    assert run("example", "-o", "mine.nonsense").exit_code == 2
+
+
+def test_classify_the_example(run, coords, weights_file):
+    result = run(
+        "classify", "coords.csv", "-o", "out.fits", "--images", "simulated", "--weights", weights_file
+    )
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    outside = int(np.ma.count_masked(coords["true_class"]))
+    assert f"{outside} of {len(coords)} rows have no class" in result.stderr
+    for word in ("out.fits", "random-v1", "galaxy", "quasar", "star", "no_coverage", "true_class agrees for"):
+        assert word in result.stderr
+    table = Table.read("out.fits")
+    assert len(table) == len(coords)
+    status = np.asarray(table["iicnet_status"]).astype(str)
+    assert ((status == "ok") == ~np.ma.getmaskarray(coords["true_class"])).all()
+
+
+def test_classify_to_stdout(run, coords, weights_file):
+    result = run("classify", "few.csv", "--images", "simulated", "--weights", weights_file)
+    assert result.exit_code == 0
+    table = Table.read(result.stdout, format="ascii.ecsv")
+    assert list(table["id"]) == list(coords["id"][:12])
+    assert table.meta["astro_iicnet"]["weights"] == "random-v1"
+
+
+def test_quiet(run, coords, weights_file):
+    result = run(
+        "classify", "few.csv", "-q", "-o", "o.csv", "--images", "simulated", "--weights", weights_file
+    )
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_priors(run, coords, weights_file):
+    options = ("--images", "simulated", "--weights", weights_file)
+    run("classify", "few.csv", "-o", "a.ecsv", "--priors", "star=0.8,galaxy=0.1,quasar=0.1", *options)
+    run("classify", "few.csv", "-o", "b.ecsv", "--priors", "0.1,0.1,0.8", *options)
+    run("classify", "few.csv", "-o", "c.ecsv", *options)
+    a, b, c = (np.asarray(Table.read(f"{name}.ecsv")["iicnet_p_star"]) for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert (a > c).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "No coordinates"),
+        ("ra,dec\n", None),
+        ("alpha_x,delta_x\n1,2\n", "alpha_x"),
+        ("\x00\x01\x02", "No coordinates"),
+        ("ra,dec\n10,20\n10,20\n,\n400,95\n", None),
+    ],
+    ids=["no bytes", "no rows", "no coordinates", "binary", "only bad rows"],
+)
+def test_odd_lists(run, tmp_path, weights_file, content, words):
+    (tmp_path / "few.csv").write_text(content)
+    result = run("classify", "few.csv", "-o", "out.csv", "--images", "simulated", "--weights", weights_file)
+    if words is None:
+        n = max(content.count("\n") - 1, 0)
+        assert result.exit_code == (1 if n else 0)
+        assert (tmp_path / "out.csv").read_text().count("\n") == n + 1
+    else:
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"input": "none.csv"}, "none.csv"),
+        ({"input": "."}, "folder"),
+        ({"--weights": "iicnet-sim-v9"}, "iicnet-sim-v9"),
+        ({"--weights": "none.safetensors"}, "none.safetensors"),
+        ({"--weights": "few.csv.safetensors"}, "few.csv.safetensors"),
+        ({"--images": "irsa"}, "irsa"),
+        ({"--images": "nowhere"}, "nowhere"),
+        ({"--images": "."}, "FITS"),
+        ({"--priors": "star=0.5"}, "lack"),
+        ({"--priors": "star=much"}, "--priors"),
+        ({"--priors": "a=b=c"}, "--priors"),
+        ({"--device": "tpu9"}, "tpu9"),
+        ({"-o": "none/out.fits"}, "none"),
+        ({"-o": "out.nonsense"}, "nonsense"),
+        ({"-o": "."}, "'.'"),
+        ({"-o": "few.csv"}, "exists"),
+    ],
+)
+def test_bad_arguments_end_with_2_and_a_word(run, coords, weights_file, changes, words):
+    with open("few.csv.safetensors", "wb") as file:
+        file.write(b"ra,dec")
+    options = {
+        "input": "few.csv",
+        "-o": "out.csv",
+        "--images": "simulated",
+        "--weights": weights_file,
+    } | changes
+    arguments = [options.pop("input"), *(part for pair in options.items() for part in pair)]
+    result = run("classify", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not os.path.exists("out.csv")
+    assert len(Table.read("few.csv")) == 12
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a user whom permissions bind")
+def test_folder_that_cannot_be_written(run, coords, weights_file, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    result = run(
+        "classify", "few.csv", "-o", "closed/o.csv", "--images", "simulated", "--weights", weights_file
+    )
+    assert result.exit_code == 2
+
+
+def test_interrupt_is_tidy(run, coords, weights_file, monkeypatch):
+    from astro_iicnet.classifier import IICnetClassifier
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IICnetClassifier, "classify", interrupted)
+    result = run("classify", "few.csv", "-o", "out.csv", "--images", "simulated", "--weights", weights_file)
+    assert result.exit_code == 130
+    assert "Stopped" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shell")
+def test_broken_pipe_is_silent(coords, weights_file, tmp_path):
+    verb = f"classify coords.csv -q --images simulated --weights {weights_file}"
+    command = f"{sys.executable} -m astro_iicnet.cli {verb} | head -n 1"
+    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("# %ECSV")
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+def test_simulate_train_evaluate(run, tmp_path):
+    assert run("simulate", 60, "-o", "data.fits", "--seed", 4, "--workers", 1).exit_code == 0
+    result = run("train", "data.fits", "-o", "my.safetensors", "--epochs", 1, "-q", "--device", "cpu")
+    assert result.exit_code == 0
+    assert "my.safetensors: accuracy" in result.stderr
+    assert not list(tmp_path.glob("*.state*"))
+    assert len(Table.read("my.history.ecsv")) == 1
+    result = run("evaluate", "data.fits", "--weights", "my.safetensors", "-o", "metrics.ecsv")
+    assert result.exit_code == 0
+    for word in ("precision", "quasar", "calibration error", "60 of 60 sources"):
+        assert word in result.stdout
+    assert list(Table.read("metrics.ecsv")["class"]) == ["galaxy", "quasar", "star"]
+    assert '"name": "my"' in run("weights", "info", "my.safetensors").stdout
+    for verb in (("simulate", 3), ("train", "data.fits")):
+        result = run(*verb, "-o", "data.fits")
+        assert result.exit_code == 2
+        assert "--overwrite" in result.stderr
+
+
+def test_an_unfinished_training_is_not_lost(run, tmp_path):
+    (tmp_path / "my.safetensors.state").write_bytes(b"half")
+    result = run("train", "data.fits", "-o", "my.safetensors")
+    assert result.exit_code == 2
+    assert "--resume" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_datasets_that_are_none(run, tmp_path, weights_file, verb):
+    (tmp_path / "text.fits").write_text("no FITS")
+    more = ("-o", "my.safetensors") if verb == "train" else ("--weights", weights_file)
+    for name in ("none.fits", "text.fits", "."):
+        result = run(verb, name, *more)
+        assert result.exit_code == 2, name
+        assert "Error" in result.stderr
+
+
+def test_weights_and_info(run, weights_file):
+    listed = run("weights", "list")
+    assert listed.exit_code == 0
+    result = run("weights", "info", weights_file)
+    assert '"name": "random-v1"' in result.stdout
+    assert '"sha256"' in result.stdout
+    assert run("weights", "info", "iicnet-nought").exit_code == 2
+    told = run("info").stdout
+    for word in ("python", "torch", "device", "weights"):
+        assert word in told
