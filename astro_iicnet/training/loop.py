@@ -21,6 +21,7 @@ from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import Status
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
 from astro_iicnet.training.datasets import SimulatedStream, class_labels
+from astro_iicnet.training.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
 
@@ -206,7 +207,7 @@ class _Run:
                 pixels = jitter_flux(pixels, self.settings.flux_jitter, generator)
             images = dihedral(self.preprocess(pixels, offset), generator)
             images = images.contiguous(memory_format=torch.channels_last)
-        with _autocast(self.device, self.precision):
+        with autocast(self.device, self.precision):
             logits = self.model(images)
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
@@ -261,65 +262,9 @@ def _logits(
     for rows in torch.arange(len(samples.labels)).split(_EVALUATION_BATCH):
         pixels, offset, _ = _batch(samples, rows, device)
         images = preprocess(pixels, offset).contiguous(memory_format=torch.channels_last)
-        with _autocast(device, precision):
+        with autocast(device, precision):
             parts.append(model(images).float())
     return torch.cat(parts).cpu()
-
-
-def choose_device(device: str) -> torch.device:
-    """Choose the torch device of a name.
-
-    Parameters
-    ----------
-    device : str
-        A torch device, or "auto": CUDA where there is one, else the CPU.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    IICnetError
-        If there is no such device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-        return torch.device(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise IICnetError(f"Device {device!r} cannot be used ({reason}): take 'auto' or 'cpu'.") from error
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """Choose the precision that "auto" means on a device.
-
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}
-        "auto" takes bfloat16 where the device has instructions for it.
-    device : torch.device
-        Where the network runs.
-
-    Returns
-    -------
-    str
-        "float32" or "bfloat16".
-    """
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        has = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if has else "float32"
-
-
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> optim.Optimizer:

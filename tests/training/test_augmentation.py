@@ -77,5 +77,5 @@ def test_jitter_scales_bands_together(rng):
     assert np.abs(change).max() <= 0.5 + 1e-5
     # Uniform within +-0.5: standard deviation 0.289.
     assert abs(change.std() - 0.289) < 0.02
-    assert np.isnan(out[0, 0, 0, 0])
+    assert torch.isnan(out[0, 0, 0, 0])
     assert torch.isnan(out).sum() == 1

@@ -1,0 +1,75 @@
+"""Where a network trains, and how finely it counts."""
+
+import torch
+
+from astro_iicnet.exceptions import IICnetError
+
+
+def choose_device(device: str) -> torch.device:
+    """Choose the torch device of a name.
+
+    Parameters
+    ----------
+    device : str
+        A torch device, or "auto": CUDA where there is one, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    IICnetError
+        If there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise IICnetError(f"Device {device!r} cannot be used ({reason}): take 'auto' or 'cpu'.") from error
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Choose the precision that "auto" means on a device.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" takes bfloat16 where the device has instructions for it.
+    device : torch.device
+        Where the network runs.
+
+    Returns
+    -------
+    str
+        "float32" or "bfloat16".
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if has else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Make the context in which a network runs in a precision.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    precision : {"float32", "bfloat16"}
+        With "float32" the context changes nothing.
+
+    Returns
+    -------
+    torch.autocast
+        The context manager.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
