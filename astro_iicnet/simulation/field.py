@@ -5,10 +5,11 @@ from functools import cache
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, Table, vstack
 from astropy.wcs import WCS
 
 from astro_iicnet.allwise.bands import PIXEL_SCALE
+from astro_iicnet.labels import CLASSES
 from astro_iicnet.simulation.populations import draw_sources
 from astro_iicnet.simulation.render import (
     band_flux,
@@ -25,6 +26,7 @@ FIELD_BANDS = ("W1", "W2", "W3", "W4")
 FIELD_SIZE = 736
 _SEED = 20230610
 _CENTRE = SkyCoord(150.12, 2.21, unit="deg")
+_PER_CLASS = 20
 _GRID = 8
 _STAMP = 101
 
@@ -58,10 +60,11 @@ def simulated_field() -> Field:
     Returns
     -------
     Field
-        16.9 arcmin on a side, 60 labelled sources, 20 of each class, at least 50 arcsec apart.
+        16.9 arcmin on a side, 60 labelled sources, 20 of each class, at least 37 px apart.
     """
     rng = np.random.default_rng(_SEED)
-    sources = draw_sources(60, rng, fractions=(1 / 3, 1 / 3, 1 / 3))
+    classes = [draw_sources(_PER_CLASS, rng, fractions=one) for one in np.eye(len(CLASSES))]
+    sources = vstack(classes)[rng.permutation(_PER_CLASS * len(CLASSES))]
     axis = np.arange(FIELD_SIZE, dtype=np.float32)
     listed = _place(len(sources), rng)
     true = (listed - position_error(len(sources), rng)).astype(np.float32)
@@ -97,7 +100,7 @@ def _wcs() -> WCS:
     wcs.wcs.crval = [_CENTRE.ra.deg, _CENTRE.dec.deg]
     wcs.wcs.crpix = [FIELD_SIZE / 2 + 0.5] * 2
     wcs.wcs.cdelt = [-PIXEL_SCALE / 3600, PIXEL_SCALE / 3600]
-    wcs.wcs.equinox = 2000.0
+    wcs.wcs.radesys = "ICRS"
     return wcs
 
 
@@ -143,7 +146,7 @@ def _render_band(
         light[window] *= saturation_factor(stamp, inside, mag[row : row + 1], band, rng)[0]
         light[window] += source_noise(light[window][None], band, rng)[0]
     light += noise_field(1, FIELD_SIZE, band, np.ones(1), rng)[0]
-    return light + background(1, FIELD_SIZE, band, rng)[0]
+    return light + background(1, FIELD_SIZE, band, np.ones(1), rng)[0]
 
 
 def _window(position: np.ndarray) -> tuple[slice, slice]:

@@ -46,7 +46,7 @@ def draw_stars(n: int, rng: np.random.Generator) -> Columns:
     - *M dwarf* (30 %). Subtypes M0-M9 about as in the SDSS DR7 catalogue [3]_; r triangular from 14
       (M0; 17.6 for M9, which are never near enough to be brighter) to 20.5, mode 18.5 to 19.9;
       r - W1 rises from 3.4 (M0) to 8.5 (M9) [2]_; W1-W2 and W2-W3 by subtype from real M dwarfs.
-    - *bright* (12 %). W1 triangular from 6.8 to 13.3 with its mode at 11.3, so that the sample
+    - *bright* (12 %). W1 triangular from 3.5 to 13.3 with its mode at 11.3, so that the sample
       falls off towards bright stars without a step. SDSS took few of them (it saturates at r 14),
       but the lists that people bring hold them. The rise is flatter than that of counts on the sky,
       10^(0.3 m) [4]_, to include saturated cores. Half are K and M giants, whose CO band makes
@@ -139,7 +139,7 @@ def _m_dwarfs(n: int, rng: np.random.Generator) -> Columns:
 
 
 def _bright(n: int, rng: np.random.Generator) -> Columns:
-    w1 = rng.triangular(6.8, 11.3, 13.3, n)
+    w1 = rng.triangular(3.5, 11.3, 13.3, n)
     giant = rng.random(n) < 0.5
     w1_w2 = np.where(giant, -0.07, -0.035) + np.where(giant, 0.04, 0.03) * rng.standard_normal(n)
     w2_w3 = np.where(giant, 0.09, 0.05) + 0.03 * rng.standard_normal(n)

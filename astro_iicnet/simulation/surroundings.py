@@ -177,18 +177,20 @@ def noise_field(n: int, size: int, band: str, depth: np.ndarray, rng: np.random.
     return total * depth[:, None, None].astype(np.float32)
 
 
-def background(n: int, size: int, band: str, rng: np.random.Generator) -> np.ndarray:
+def background(n: int, size: int, band: str, crowding: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Level, gradient and, in W3 and W4, nebulosity behind the sources.
 
-    Levels are uniform over the measured range of the band. The gradient across 41 px has a
-    scatter of a third of the pixel noise. Nebulosity is a smooth field (8 px) whose amplitude is log-normal with
-    a median of a fifth of the pixel noise and 0.7 dex of scatter: most of the sky is clean, the
-    galactic plane is not.
+    Levels are uniform over the measured range of the band. The gradient across 41 px has a scatter
+    of a third of the pixel noise. Nebulosity is a smooth field (8 px) of log-normal amplitude, with
+    0.7 dex of scatter: a fifth of the pixel noise in the median at high latitude, five times the
+    noise where stars crowd, and up to 200 times, as about stars in the galactic plane.
 
     Parameters
     ----------
     n, size, band, rng
         As in `noise_field`.
+    crowding : numpy.ndarray
+        (n,) star density relative to a high galactic latitude; low latitude is above 2.
 
     Returns
     -------
@@ -201,6 +203,7 @@ def background(n: int, size: int, band: str, rng: np.random.Generator) -> np.nda
     axis = np.arange(size) - (size - 1) / 2
     sky = level[:, None, None] + slope[:, :1, None] * axis + slope[:, 1:, None] * axis[:, None]
     if band in ("W3", "W4"):
-        amplitude = facts.noise * 10 ** np.minimum(-0.7 + 0.7 * rng.standard_normal(n), 1.0)
+        median, largest = np.where(crowding > 2, [[0.7], [2.3]], [[-0.7], [1.0]])
+        amplitude = facts.noise * 10 ** np.minimum(median + 0.7 * rng.standard_normal(n), largest)
         sky += amplitude[:, None, None] * correlated_field(n, size, 8.0, rng)
     return sky.astype(np.float32)

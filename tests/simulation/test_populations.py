@@ -144,7 +144,7 @@ def test_kinds_of_stars(sources):
     assert colour(brown, 1, 2).max() > 1.5
     w1 = stars["w1"]
     assert 0.05 < np.mean((w1 > 7) & (w1 < 11.5)) < 0.15
-    assert 6.5 < w1.min() < 8
+    assert 3.5 < w1.min() < 5
     assert np.mean(colour(stars, 1, 2) > 0.5) < 0.012
 
 

@@ -1,0 +1,178 @@
+"""Check weights on real AllWISE pixels, which no training has seen.
+
+    python benchmarks/real_sky.py DATA [--weights NAME_OR_PATH] [--half 1]
+
+DATA is a folder with ``real_stars.npz`` (cutouts of Tycho stars), ``fields/field_a-w?-int-3.fits``
+(a real field with an extended galaxy in its middle) and ``labelled_colours.parquet`` (magnitudes
+of real quasars). Printed are the recall of the real stars, the class of the galaxy, and the
+recall of real point sources: bright unsaturated stars without their background, scaled to the
+magnitudes of real quasars and of faint stars and added to real sky, beside simulated ones of the
+same magnitudes. Half 0 serves to develop, half 1 to report.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+
+from astro_iicnet.allwise.bands import get_band, zero_points
+from astro_iicnet.classifier import IICnetClassifier
+from astro_iicnet.cutouts import open_images
+from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
+from astro_iicnet.cutouts.cut import cut_image
+from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.simulation.populations import draw_sources
+from astro_iicnet.simulation.render import band_flux, render
+
+BANDS = ("W1", "W2", "W3")
+GALAXY = SkyCoord(121.5989, 1.0404, unit="deg")
+BINS = ((13, 14), (14, 15), (15, 16), (16, 16.5))
+PER_CLASS = 3000
+BLANK = 0.4
+"""Highest level above the background [DN, W1] of a place without a source: W1 = 17.5."""
+
+
+def as_cutouts(pixels: np.ndarray, offset: np.ndarray) -> Cutouts:
+    """Cutouts of usable rows in `BANDS`."""
+    n = len(pixels)
+    status = np.full(n, Status.OK, np.uint8)
+    return Cutouts(pixels, offset.astype(np.float32), BANDS, zero_points(BANDS), status, np.full(n, ""))
+
+
+def real_stars(stars: dict[str, np.ndarray]) -> Cutouts:
+    """Cutouts of the real stars, cut anew about the catalogued position."""
+    parts = [
+        [cut_image(image, x, y, CUTOUT_SIZE) for image in images[:3]]
+        for images, x, y in zip(
+            stars["images"], stars["target_x"][:, None], stars["target_y"][:, None], strict=True
+        )
+    ]
+    pixels = np.array([[band[0][0] for band in part] for part in parts], np.float32)
+    return as_cutouts(pixels, np.array([part[0][1][0] for part in parts]))
+
+
+def total_flux(stars: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Images less their background, and fluxes [DN] by least squares with the PSF within 7 px."""
+    images = stars["images"][:, :3].astype(float)
+    axis = np.arange(images.shape[-1])
+    dx, dy = axis - stars["target_x"][:, None], axis - stars["target_y"][:, None]
+    radius = np.hypot(dx[:, None, :], dy[:, :, None])
+    sky = np.where(radius > 18, 1.0, np.nan)[:, None]
+    images = images - np.nanmedian(images * sky, axis=(2, 3), keepdims=True)
+    middle = (images.shape[-1] - 1) / 2
+    shift = stars["target_x"] - middle, stars["target_y"] - middle
+    psf = np.stack([get_band(band).psf.image(len(axis), *shift) for band in BANDS], axis=1)
+    psf = np.where(radius[:, None] < 7, psf, 0)
+    flux = (np.nan_to_num(images) * psf).sum(axis=(2, 3)) / (psf**2).sum(axis=(2, 3))
+    return images, flux
+
+
+def wanted_magnitudes(data: Path, half: int, rng: np.random.Generator) -> Table:
+    """Magnitudes of real quasars and of the simulation's ordinary stars, W1 from 13 to 16.5.
+
+    Quasars with an upper limit in W3 get a W2-W3 drawn from those with a detection.
+    """
+    colours = Table.read(data / "labelled_colours.parquet")
+    w1, w2, w3 = (np.ma.filled(np.ma.asarray(colours[name], float), np.nan) for name in ("w1", "w2", "w3"))
+    keep = (np.asarray(colours["cls"]) == "QSO") & (np.asarray(colours["half"]) == half)
+    keep &= (w1 > 13) & (w1 < 16.5) & np.isfinite(w2)
+    detected = keep & np.isfinite(w3) & (np.asarray(colours["w3ul"]) != 1)
+    w3 = np.where(detected, w3, w2 - rng.choice((w2 - w3)[detected], len(w3)))
+    quasars = rng.choice(np.flatnonzero(keep), PER_CLASS)
+    stars = draw_sources(12 * PER_CLASS, rng, fractions=(0, 0, 1))
+    stars = stars[(stars["w1"] > 13) & (stars["w1"] < 16.5)][:PER_CLASS]
+    table = Table({"class": ["quasar"] * PER_CLASS + ["star"] * len(stars)})
+    for name, values in (("w1", w1), ("w2", w2), ("w3", w3)):
+        table[name] = np.concatenate([values[quasars], np.asarray(stars[name])])
+    table["w4"] = table["w3"]
+    table["point_fraction"] = np.ones((len(table), 4))
+    for name, value in (("radius", 0.0), ("sersic_n", 1.0), ("axis_ratio", 1.0), ("position_angle", 0.0)):
+        table[name] = value
+    return table
+
+
+def real_point_sources(
+    data: Path, stars: dict[str, np.ndarray], wanted: Table, rng: np.random.Generator
+) -> Cutouts:
+    """Real bright stars scaled to the wanted magnitudes, on real sky at random places."""
+    images, flux = total_flux(stars)
+    mag = zero_points(BANDS) - 2.5 * np.log10(np.maximum(flux, 1e-3))
+    donors = np.flatnonzero((mag[:, 0] > 8.6) & (mag[:, 0] < 9.8) & np.isfinite(images).all(axis=(1, 2, 3)))
+    donor = rng.choice(donors, len(wanted))
+    position = np.stack([stars["target_x"][donor], stars["target_y"][donor]], axis=1)
+    corner = np.rint(position).astype(int) - CUTOUT_SIZE // 2
+    grid = np.arange(CUTOUT_SIZE)
+    x, y = (np.clip(corner[:, axis, None] + grid, 0, images.shape[-1] - 1) for axis in (0, 1))
+    pixels = blank_sky(data, len(wanted), rng)
+    for k, band in enumerate(BANDS):
+        scale = band_flux(np.asarray(wanted[band.lower()]), band) / flux[donor, k]
+        source = images[donor[:, None, None], k, y[:, :, None], x[:, None, :]]
+        pixels[:, k] += source * scale[:, None, None]
+    return as_cutouts(pixels, position - np.rint(position))
+
+
+def blank_sky(data: Path, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Real sky around places of the field without a source of their own, (n, 3, S, S), turned at random."""
+    sky = np.stack([fits.getdata(data / f"fields/field_a-{b.lower()}-int-3.fits") for b in BANDS])
+    half, span = CUTOUT_SIZE // 2, sky.shape[1]
+    place = rng.integers(half, span - half, (10 * n, 2))
+    above = sky[0][place[:, 1], place[:, 0]] - np.median(sky[0])
+    clear_of_galaxy = np.hypot(*(place - span // 2).T) > 40
+    place = place[clear_of_galaxy & (above < BLANK)][:n]
+    windows = np.lib.stride_tricks.sliding_window_view(sky, (CUTOUT_SIZE, CUTOUT_SIZE), axis=(1, 2))
+    stamps = windows[:, place[:, 1] - half, place[:, 0] - half].transpose(1, 0, 2, 3).astype(np.float32)
+    for turn in range(1, 4):
+        stamps[turn::4] = np.rot90(stamps[turn::4], turn, axes=(2, 3))
+    return stamps
+
+
+def recall_table(real: np.ndarray, simulated: np.ndarray, wanted: Table) -> Table:
+    """Recall by class and magnitude, real beside simulated."""
+    rows = []
+    best = real.argmax(axis=1), simulated.argmax(axis=1)
+    for name in ("quasar", "star"):
+        for low, high in BINS:
+            keep = (wanted["class"] == name) & (wanted["w1"] >= low) & (wanted["w1"] < high)
+            recall = [100 * np.mean(b[keep] == CLASSES.index(name)) for b in best]
+            rows.append(
+                (name, f"{low}-{high}", int(keep.sum()), *np.round([*recall, recall[0] - recall[1]], 1))
+            )
+    return Table(rows=rows, names=["class", "W1", "n", "real", "simulated", "difference"])
+
+
+def main() -> None:
+    """Print the three checks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights")
+    parser.add_argument("--half", type=int, default=1, choices=(0, 1))
+    options = parser.parse_args()
+    rng = np.random.default_rng(100 + options.half)
+    classifier = IICnetClassifier(options.weights)
+    everything = dict(np.load(options.data / "real_stars.npz"))
+    rows = everything["half"] == options.half
+    stars = {
+        key: value[rows] if np.shape(value)[:1] == rows.shape else value for key, value in everything.items()
+    }
+
+    found = classifier.predict_proba(real_stars(stars)).argmax(axis=1)
+    counts = np.bincount(found, minlength=3)
+    print(
+        f"real stars, half {options.half}: {len(found)}, star {100 * counts[2] / len(found):.2f} %", end="; "
+    )
+    print(", ".join(f"{name} {count}" for name, count in zip(CLASSES, counts, strict=True)))
+
+    galaxy = open_images(options.data / "fields").fetch(GALAXY[None], BANDS)
+    print("galaxy of field_a:", dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4), strict=True)))
+
+    wanted = wanted_magnitudes(options.data, options.half, rng)
+    real = classifier.predict_proba(real_point_sources(options.data, stars, wanted, rng))
+    simulated = classifier.predict_proba(as_cutouts(*render(wanted, rng, bands=BANDS)))
+    recall_table(real, simulated, wanted).pprint_all()
+
+
+if __name__ == "__main__":
+    main()
