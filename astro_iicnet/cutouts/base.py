@@ -1,0 +1,104 @@
+"""The door between whoever brings pixels and whoever looks at them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from astro_iicnet.labels import Status
+
+CUTOUT_SIZE = 41
+"""Pixels on a side: 50 arcsec, the sub-pixel shift and the reach of the interpolation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutouts:
+    """AllWISE pixels around N sources in B bands, row i for source i.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        (N, B, S, S) float32 [DN], NaN where there are no data.
+    offset : numpy.ndarray
+        (N, 2) float32 [px], (x, y): target position minus middle pixel, within +-0.5.
+    bands : tuple of str
+        B band names, as in ``("W1", "W2", "W3")``.
+    magzp : numpy.ndarray
+        (B,) float64 [mag, Vega]: the magnitude of 1 DN.
+    status : numpy.ndarray
+        (N,) uint8 codes of `~astro_iicnet.labels.Status`.
+    tile : numpy.ndarray
+        (N,) str: the Atlas tile that served the row, empty where none did.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+
+    pixels: np.ndarray
+    offset: np.ndarray
+    bands: tuple[str, ...]
+    magzp: np.ndarray
+    status: np.ndarray
+    tile: np.ndarray
+
+    def __post_init__(self) -> None:
+        n, n_bands = self.pixels.shape[:2] if self.pixels.ndim == 4 else (-1, -1)
+        expected = {
+            "pixels": (n, len(self.bands), *self.pixels.shape[2:3] * 2),
+            "offset": (n, 2),
+            "magzp": (n_bands,),
+            "status": (n,),
+            "tile": (n,),
+        }
+        for name, shape in expected.items():
+            if np.shape(getattr(self, name)) != shape:
+                raise ValueError(
+                    f"{name} has shape {np.shape(getattr(self, name))}, expected {shape}: "
+                    "pixels are (N, B, S, S) and all else follows from them."
+                )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "Cutouts":
+        """The same for some rows (slice, mask or index array)."""
+        return Cutouts(
+            self.pixels[rows],
+            self.offset[rows],
+            self.bands,
+            self.magzp,
+            self.status[rows],
+            self.tile[rows],
+        )
+
+    def __repr__(self) -> str:
+        ok = int(np.count_nonzero(self.status == Status.OK))
+        size = self.pixels.shape[-1]
+        return f"<Cutouts: {len(self)} sources ({ok} ok), {'/'.join(self.bands)}, {size} x {size} px>"
+
+
+class CutoutSource(Protocol):
+    """Whoever brings pixels for positions: an archive, a folder, the simulated sky."""
+
+    name: str
+    survey: str
+
+    def fetch(self, coords: SkyCoord, bands: tuple[str, ...]) -> Cutouts:
+        """Bring the pixels around each position; a row that fails gets a status, never an error.
+
+        Parameters
+        ----------
+        coords : `~astropy.coordinates.SkyCoord`
+            (N,) positions; NaN marks one that is not usable.
+        bands : tuple of str
+            Band names, as in ``("W1", "W2", "W3")``.
+
+        Returns
+        -------
+        Cutouts
+            N rows in the order of ``coords``.
+        """
+        ...
