@@ -28,7 +28,7 @@ from astro_iicnet.simulation.populations import draw_sources
 from astro_iicnet.simulation.render import band_flux, render
 
 BANDS = ("W1", "W2", "W3")
-GALAXY = SkyCoord(121.5989, 1.0404, unit="deg")
+GALAXY = SkyCoord(121.6006, 1.0362, unit="deg")
 BINS = ((13, 14), (14, 15), (15, 16), (16, 16.5))
 PER_CLASS = 3000
 BLANK = 0.4

@@ -89,13 +89,15 @@ def classify(
     dec. The result has all its rows and columns, and the columns iicnet_class, iicnet_p_galaxy,
     iicnet_p_quasar, iicnet_p_star, iicnet_status and iicnet_flags.
 
-    Ends with 0, with 1 if some rows could not be classified, with 2 if nothing could be done.
+    Ends with 0; with 1 if rows failed, or none has a class; with 2 if nothing could be done. A
+    position where the images do not reach (no_coverage) is no failure.
 
     \b
     Example:
       astro-iicnet classify coords.csv --images simulated -o classified.fits
     """
     from astro_iicnet.classifier import IICnetClassifier
+    from astro_iicnet.results import status_counts
 
     classifier = IICnetClassifier(weights, device=device)
     options: dict[str, Any] = {
@@ -111,9 +113,11 @@ def classify(
         table = classifier.classify_file(input, output, overwrite=overwrite, **options)
     if not quiet:
         _summarise(table, output)
-    failed = int((table["iicnet_status"] != "ok").sum())
+    statuses = status_counts(table)
+    failed = sum(statuses.values()) - statuses["ok"] - statuses.get("no_coverage", 0)
     if failed:
-        click.echo(f"{failed} of {len(table)} rows have no class: see iicnet_status.", err=True)
+        click.echo(f"{failed} of {len(table)} rows failed: see iicnet_status.", err=True)
+    if failed or (len(table) and not statuses["ok"]):
         ctx.exit(1)
 
 

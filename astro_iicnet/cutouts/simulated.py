@@ -6,6 +6,7 @@ from astropy.coordinates import SkyCoord
 from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
 from astro_iicnet.cutouts.cut import cut_image
+from astro_iicnet.cutouts.quality import core_is_missing
 from astro_iicnet.labels import Status
 
 
@@ -32,7 +33,7 @@ class SimulatedSky:
         Returns
         -------
         Cutouts
-            N rows; ``no_coverage`` outside the field.
+            N rows; ``no_coverage`` outside the field, ``bad_pixels`` less than 4 arcsec from its edge.
         """
         from astro_iicnet.simulation.field import simulated_field
 
@@ -54,5 +55,6 @@ class SimulatedSky:
             pixels[inside, k], offset[inside] = cut_image(image, x[inside], y[inside], size)
         status = np.where(inside, Status.OK, Status.NO_COVERAGE)
         status = np.where(usable, status, Status.BAD_COORDINATES).astype(np.uint8)
+        status[inside & core_is_missing(pixels, offset)] = Status.BAD_PIXELS
         tile = np.where(inside, "simulated", "")
         return Cutouts(pixels, offset, tuple(bands), zero_points(bands), status, tile)

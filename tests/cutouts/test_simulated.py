@@ -39,3 +39,9 @@ def test_galactic_coordinates_and_no_coordinates():
         source.fetch(coords.galactic, ("W2",)).offset, source.fetch(coords, ("W2",)).offset, atol=1e-4
     )
     assert len(source.fetch(coords[:0], ("W1", "W2", "W3"))) == 0
+
+
+def test_a_target_at_the_edge_has_bad_pixels():
+    field = simulated_field()
+    edge = SkyCoord(*field.wcs.wcs_pix2world([[0.0, 300.0], [20.0, 300.0]], 0).T, unit="deg")
+    assert SimulatedSky().fetch(edge, ("W1",)).status.tolist() == [Status.BAD_PIXELS, Status.OK]
