@@ -93,6 +93,8 @@ class IICnetClassifier:
         """The loaded weights, on the device."""
         import torch
 
+        from astro_iicnet.models.device import choose_device
+
         device = choose_device(self.device)
         weights = load_weights(self.weights)
         weights.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -295,6 +297,8 @@ class IICnetClassifier:
         """Probabilities (N, 3), NaN where unknown, and the status (N,)."""
         import torch
 
+        from astro_iicnet.models.device import choose_device
+
         weights, device = self.weights_, choose_device(self.device)
         preprocess = self._preprocess(cutouts.magzp).to(device)
         temperature = float(weights.record["temperature"])
@@ -337,38 +341,6 @@ class IICnetClassifier:
             "versions": {package: version(package) for package in packages},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-
-
-def choose_device(device: str) -> "torch.device":
-    """The torch device of a name.
-
-    Parameters
-    ----------
-    device : str
-        A torch device, as in "cpu" or "cuda:1"; "auto" is CUDA where there is one, else the CPU.
-
-    Returns
-    -------
-    torch.device
-        The device, which has been tried.
-
-    Raises
-    ------
-    IICnetError
-        If there is no such device.
-    """
-    import torch
-
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise IICnetError(
-            f"The device {device!r} cannot be used ({reason}): expected 'auto', 'cpu' or 'cuda'."
-        ) from None
-    return torch.device(device)
 
 
 def _fetch_chunks(

@@ -24,6 +24,7 @@ from astro_iicnet.analysis.metrics import (
 )
 from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.labels import Flag
 from astro_iicnet.photometry.measure import colours, measure
 from astro_iicnet.training.datasets import class_labels, simulate_dataset
 
@@ -77,6 +78,9 @@ def main() -> None:
         labels, probabilities, table["w1"], [7, 10, 12, 13, 14, 15, 16, 16.5, 17.5]
     )
     by_magnitude.pprint_all()
+    flags = measure(cutouts).flags
+    shares = {flag.name: round(float(np.mean(flags & flag != 0)), 4) for flag in Flag if flag != Flag.LOW_CONFIDENCE}
+    print("share of sources with each flag:", shares)
     print("accuracy with classes matched in W1:", round(by_magnitude.meta["matched_accuracy"], 4))
 
 

@@ -4,7 +4,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 
 from astro_iicnet import classifier as module
-from astro_iicnet.classifier import IICnetClassifier, choose_device
+from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
 from astro_iicnet.exceptions import IICnetError, ImagesError, SourcesError, WeightsError
 from astro_iicnet.labels import CLASSES, Flag, Status
@@ -318,11 +318,6 @@ def test_constructor_only_stores(tmp_path):
     classifier = IICnetClassifier(tmp_path / "none.safetensors", device="tpu9", batch_size=3)
     assert "none.safetensors" in repr(classifier)
     assert "device='tpu9', batch_size=3" in repr(classifier)
-
-
-def test_choose_device():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("ending", ["fits", "ecsv", "csv", "vot"])

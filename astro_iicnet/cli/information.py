@@ -58,7 +58,7 @@ def info() -> None:
     Example:
       astro-iicnet info
     """
-    from astro_iicnet.classifier import choose_device
+    from astro_iicnet.models.device import choose_device
     from astro_iicnet.weights.registry import read_registry
 
     click.echo(f"python        {platform.python_version()} on {platform.platform()}")

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import Status
+from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
 from astro_iicnet.training.datasets import SimulatedStream, class_labels
-from astro_iicnet.training.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
 
@@ -270,13 +270,13 @@ def _logits(
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.schedule == "paper":
-        return optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+        return optim.Adam(parameters, lr=settings.learning_rate)
     # Biases and BatchNorm have one dimension; pulling them to zero only slows learning.
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return optim.AdamW(groups, lr=settings.learning_rate)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -1,4 +1,4 @@
-"""Where a network trains, and how finely it counts."""
+"""Where a network runs, and how finely it counts."""
 
 import torch
 
@@ -11,12 +11,12 @@ def choose_device(device: str) -> torch.device:
     Parameters
     ----------
     device : str
-        A torch device, or "auto": CUDA where there is one, else the CPU.
+        A torch device, as in "cpu" or "cuda:1"; "auto" is CUDA where there is one, else the CPU.
 
     Returns
     -------
     torch.device
-        The device.
+        The device, which has been tried.
 
     Raises
     ------
@@ -26,11 +26,13 @@ def choose_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
-        return torch.device(device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise IICnetError(f"Device {device!r} cannot be used ({reason}): take 'auto' or 'cpu'.") from error
+        raise IICnetError(
+            f"The device {device!r} cannot be used ({reason}): expected 'auto', 'cpu' or 'cuda'."
+        ) from error
+    return torch.device(device)
 
 
 def choose_precision(precision: str, device: torch.device) -> str:

@@ -1,0 +1,66 @@
+"""What the default weights promise, on fresh simulated sources and on real pixels."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+
+from astro_iicnet.classifier import IICnetClassifier
+from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.simulation.field import example_sources
+from astro_iicnet.training.datasets import class_labels, simulate_dataset
+
+BANDS = ("W1", "W2", "W3")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return IICnetClassifier(device="cpu")
+
+
+def test_fresh_simulated_sources(classifier):
+    """Three standard errors of 1000 sources below the accuracy that the registry states."""
+    cutouts, table = simulate_dataset(1000, seed=77, workers=1)
+    right = classifier.predict(cutouts) == np.array(CLASSES)[class_labels(table)]
+    (stated,) = (m["accuracy"] for m in classifier.weights_.record["metrics"].values() if "accuracy" in m)
+    assert right.mean() > stated - 3 * np.sqrt(stated * (1 - stated) / 1000)
+
+
+def test_example_list(classifier):
+    example = example_sources()
+    result = classifier.classify(example, images="simulated", progress=False)
+    known = ~example["true_class"].mask
+    assert (np.asarray(result["iicnet_status"] == "ok") == known).all()
+    agree = np.mean(result["iicnet_class"][known] == example["true_class"][known])
+    assert agree > 0.8
+
+
+def real_stars(path, half):
+    """Cutouts of 41 px about the pixel nearest to each star."""
+    stars = np.load(path)
+    rows = np.flatnonzero(stars["half"] == half)
+    position = np.stack([stars["target_x"], stars["target_y"]], axis=1)[rows]
+    middle = np.rint(position).astype(int)
+    padded = np.pad(stars["images"][rows, :3], ((0, 0), (0, 0), (20, 20), (20, 20)), constant_values=np.nan)
+    pixels = np.stack([image[:, y : y + 41, x : x + 41] for image, (x, y) in zip(padded, middle, strict=True)])
+    n = len(rows)
+    ok = np.full(n, Status.OK, np.uint8)
+    offset = (position - middle).astype(np.float32)
+    return Cutouts(pixels, offset, BANDS, stars["magzp"][:3], ok, np.full(n, ""))
+
+
+def test_real_stars_are_stars(classifier, shared_data):
+    found = classifier.predict(real_stars(shared_data / "real_stars.npz", half=1)).filled("")
+    assert np.mean(found == "star") >= 0.99
+
+
+def test_a_real_galaxy_is_a_galaxy(classifier, shared_data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = classifier.classify(
+            SkyCoord([121.6006], [1.0362], unit="deg"), images=shared_data / "fields", progress=False
+        )
+    assert result["iicnet_class"][0] == "galaxy"
+    assert result["iicnet_p_galaxy"][0] > 0.9
