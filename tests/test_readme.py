@@ -40,9 +40,8 @@ def test_first_command_then_python(tmp_path, monkeypatch, capsys):
 
 
 def test_column_names():
-    from astro_iicnet.results import RESULT_COLUMNS
-
     from astro_iicnet.labels import Flag, Status
+    from astro_iicnet.results import RESULT_COLUMNS
 
     text = README.read_text(encoding="utf-8")
     for name in [*RESULT_COLUMNS, *(status.label for status in Status)]:
