@@ -3,10 +3,10 @@
     python benchmarks/accuracy.py [--weights NAME_OR_PATH] [--n 20000] [--n-train 100000]
 
 Test and training sources are drawn with seeds of their own. The peers are gradient-boosted trees
-(scikit-learn) on colours alone, and on magnitudes, errors, colours and concentration, all measured from the same
-pixels that the network sees. Printed are the accuracy of each with its 95 % interval, the
-table of metrics per class and the confusion matrix of the network, its expected calibration error, and its
-accuracy by magnitude.
+(scikit-learn) on colours alone, and on magnitudes, errors, colours and concentration, all measured
+from the same pixels that the network sees. Printed are the accuracy of each with its 95 % interval
+and expected calibration error, metrics per class and confusion matrices, and, for the network,
+accuracy by magnitude and the share of sources with each quality flag.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from astro_iicnet.analysis.metrics import (
 from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.labels import Flag
-from astro_iicnet.photometry.measure import colours, measure
+from astro_iicnet.photometry.measurement import colours, measure
 from astro_iicnet.training.datasets import class_labels, simulate_dataset
 
 PAPER_FRACTIONS = (7298 / 21736, 7215 / 21736, 7223 / 21736)
@@ -79,7 +79,9 @@ def main() -> None:
     )
     by_magnitude.pprint_all()
     flags = measure(cutouts).flags
-    shares = {flag.name: round(float(np.mean(flags & flag != 0)), 4) for flag in Flag if flag != Flag.LOW_CONFIDENCE}
+    shares = {
+        flag.name: round(float(np.mean(flags & flag != 0)), 4) for flag in Flag if flag != Flag.LOW_CONFIDENCE
+    }
     print("share of sources with each flag:", shares)
     print("accuracy with classes matched in W1:", round(by_magnitude.meta["matched_accuracy"], 4))
 

@@ -44,7 +44,9 @@ def real_stars(path, half):
     position = np.stack([stars["target_x"], stars["target_y"]], axis=1)[rows]
     middle = np.rint(position).astype(int)
     padded = np.pad(stars["images"][rows, :3], ((0, 0), (0, 0), (20, 20), (20, 20)), constant_values=np.nan)
-    pixels = np.stack([image[:, y : y + 41, x : x + 41] for image, (x, y) in zip(padded, middle, strict=True)])
+    pixels = np.stack(
+        [image[:, y : y + 41, x : x + 41] for image, (x, y) in zip(padded, middle, strict=True)]
+    )
     n = len(rows)
     ok = np.full(n, Status.OK, np.uint8)
     offset = (position - middle).astype(np.float32)

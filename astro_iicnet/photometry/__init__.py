@@ -1,5 +1,5 @@
 """Magnitudes, colours and quality flags measured from cutouts."""
 
-from astro_iicnet.photometry.measure import Colours, Photometry, colours, measure
+from astro_iicnet.photometry.measurement import Colours, Photometry, colours, measure
 
 __all__ = ["Colours", "Photometry", "colours", "measure"]

@@ -42,8 +42,8 @@ def render(
     Each holds the source at its true position, which differs from the catalogued one by the
     position error; neighbours down to W1 = 19; background level, gradient and nebulosity;
     correlated noise scaled by the depth of the place; photon noise and PSF scatter of the
-    sources; saturated cores; and, rarely, missing pixels. A neighbour brighter than the source and within 6 arcsec is left out: the
-    catalogue would have listed the blend under the neighbour.
+    sources; saturated cores; and, rarely, missing pixels. A neighbour brighter than the source and
+    within 6 arcsec is left out: the catalogue would have listed the blend under the neighbour.
 
     Parameters
     ----------
@@ -280,8 +280,8 @@ def extended_sources(
 def source_noise(light: np.ndarray, band: str, rng: np.random.Generator) -> np.ndarray:
     """Photon noise of the sources and the scatter about the mean PSF, (N, S, S) float32 [DN].
 
-    Photons: variance ``f / (gain x exposures)`` on the Atlas grid (2 x 2 Atlas pixels to a detector pixel) after the smoothing
-    of the co-addition, a Gaussian of 1.85 px.
+    Photons: variance ``f / (gain x exposures)`` on the Atlas grid, of which 2 x 2 pixels make one of
+    the detector, after the smoothing of the co-addition, a Gaussian of 1.85 px.
     """
     noise = NOISE[band]
     photons = 4 / (noise.gain * EXPOSURES) / (4 * np.pi * 1.85**2)

@@ -270,13 +270,13 @@ def _logits(
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.schedule == "paper":
-        return optim.Adam(parameters, lr=settings.learning_rate)
+        return optim.Adam(parameters, lr=settings.learning_rate, fused=True)
     # Biases and BatchNorm have one dimension; pulling them to zero only slows learning.
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return optim.AdamW(groups, lr=settings.learning_rate)
+    return optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

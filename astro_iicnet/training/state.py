@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn, optim
 
@@ -141,4 +142,9 @@ def load_state(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> dict
         index, _, name = key.partition(".")
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    # A fused optimiser walks through memory: its moments must lie there as the parameters do.
+    for parameter, entry in optimizer.state.items():
+        for name, tensor in entry.items():
+            if tensor.shape == parameter.shape:
+                entry[name] = torch.empty_like(parameter).copy_(tensor)
     return parts["best"]

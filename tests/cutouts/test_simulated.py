@@ -18,7 +18,9 @@ def test_it_cuts_what_astropy_cuts():
     field = simulated_field()
     truth = Cutout2D(field.images[2], coords[7], 41, wcs=field.wcs)
     np.testing.assert_array_equal(cutouts.pixels[7, 1], truth.data)
-    assert_allclose(cutouts.offset[7], np.array(truth.input_position_original) - truth.position_original, atol=1e-3)
+    assert_allclose(
+        cutouts.offset[7], np.array(truth.input_position_original) - truth.position_original, atol=1e-3
+    )
     assert cutouts.bands == ("W1", "W3")
     assert_allclose(cutouts.magzp, [20.5, 18.0])
 
