@@ -22,7 +22,7 @@ from astro_iicnet.exceptions import IICnetError, ImagesError
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.photometry.measurement import measure
 from astro_iicnet.priors import read_priors, reweight
-from astro_iicnet.results import check_names, check_output, make_results, write_results
+from astro_iicnet.results import check_names, check_output, check_storable, make_results, write_results
 from astro_iicnet.sources import Sources, read_sources
 from astro_iicnet.weights import Weights, load_weights
 
@@ -149,6 +149,8 @@ class IICnetClassifier:
         table: Any,
         *,
         images: str | Path | CutoutSource = "irsa",
+        ra: str | None = None,
+        dec: str | None = None,
         priors: Priors | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
@@ -157,11 +159,13 @@ class IICnetClassifier:
 
         Parameters
         ----------
-        table : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord`, pandas.DataFrame, str or Path
+        table : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord`, pandas.DataFrame, path or Sources
             Positions, see `~astro_iicnet.sources.read_sources`.
         images : str, pathlib.Path or CutoutSource, default "irsa"
             Where the pixels come from: a name, a folder of FITS files, or an object with
             ``fetch``; see `~astro_iicnet.cutouts.open_images`.
+        ra, dec : str, optional
+            Columns that hold the position. Default: those under the usual names.
         priors : mapping of str to float or sequence of float, optional
             Fraction of each class among these sources. Default: those of the training set. The
             probabilities are multiplied by prior over training fraction and normalised, see
@@ -190,7 +194,7 @@ class IICnetClassifier:
             If the priors or the device make no sense.
         """
         fractions = None if priors is None else read_priors(priors)
-        sources = read_sources(table)
+        sources = read_sources(table, ra=ra, dec=dec)
         check_names(sources.table)
         source = open_images(images)
         self._check_survey(source, allow_other_survey)
@@ -202,6 +206,8 @@ class IICnetClassifier:
         output: str | Path,
         *,
         images: str | Path | CutoutSource = "irsa",
+        ra: str | None = None,
+        dec: str | None = None,
         priors: Priors | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
@@ -209,7 +215,8 @@ class IICnetClassifier:
     ) -> Table:
         """Classify a list in a file and write the result to another.
 
-        That the output can be written is checked before the work starts.
+        That the output can be written, in a format that holds the columns of the list, is checked
+        before the work starts.
 
         Parameters
         ----------
@@ -217,7 +224,7 @@ class IICnetClassifier:
             A table in any format that astropy reads.
         output : str or pathlib.Path
             Where the result goes; the ending says the format, as in ``.fits`` or ``.ecsv``.
-        images, priors, progress, allow_other_survey
+        images, ra, dec, priors, progress, allow_other_survey
             See `classify`.
         overwrite : bool, default False
             Replace the output if it exists.
@@ -232,12 +239,13 @@ class IICnetClassifier:
         IICnetError
             As `classify`, or if the output cannot be written.
         """
-        if check_output(output).exists() and not overwrite:
-            raise IICnetError(f"{str(output)!r} exists: take another name or say overwrite.")
+        check_output(output, overwrite=overwrite)
+        sources = read_sources(input, ra=ra, dec=dec)
+        check_storable(sources.table, output, overwrite=overwrite)
         result = self.classify(
-            input, images=images, priors=priors, progress=progress, allow_other_survey=allow_other_survey
+            sources, images=images, priors=priors, progress=progress, allow_other_survey=allow_other_survey
         )
-        write_results(result, output)
+        write_results(result, output, overwrite=overwrite)
         return result
 
     def _check_survey(self, source: CutoutSource, allowed: bool) -> None:

@@ -1,5 +1,6 @@
 """Results out: the result columns beside the user's own, their counts, and files that hold them."""
 
+import io
 import json
 import os
 import secrets
@@ -264,6 +265,64 @@ def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool
     or ISO text, and a column of mixed Python objects text.
     """
     target = check_output(path, overwrite=overwrite)
+    part = _write_part(table, target)
+    try:
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise IICnetError(f"Cannot write {str(path)!r}: {first_line(error)}") from None
+
+
+def check_storable(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+    """Make sure, before long work, that a format holds the columns of a table.
+
+    The table is written beside its place and removed again.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The user's list.
+    path : str or path-like
+        The file that the results shall go to.
+    overwrite : bool, default True
+        Whether the file may exist already.
+
+    Raises
+    ------
+    IICnetError
+        As `write_results`.
+    """
+    _write_part(table, check_output(path, overwrite=overwrite)).unlink()
+
+
+def results_text(table: Table) -> str:
+    """Give a result table as comma-separated ECSV.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        A result table; it is not modified.
+
+    Returns
+    -------
+    str
+        The whole text.
+
+    Raises
+    ------
+    IICnetError
+        If ECSV cannot hold the table.
+    """
+    stream = io.StringIO()
+    try:
+        _storable(table, "ascii.ecsv").write(stream, format="ascii.ecsv", delimiter=",")
+    except Exception as error:  # the user's columns and meta may hold anything
+        raise IICnetError(f"Cannot write the table as ECSV: {first_line(error)}") from None
+    return stream.getvalue()
+
+
+def _write_part(table: Table, target: Path) -> Path:
+    """Write a table to a new file beside the target; return that file."""
     form = _format_of(target)
     suffix = "".join(target.suffixes[-2:]) if target.suffix.lower() == ".gz" else target.suffix
     part = target.with_name(f".{secrets.token_hex(8)}{suffix}")
@@ -273,11 +332,12 @@ def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool
             # About units, names and meta of the user's own columns that a format cannot hold.
             warnings.simplefilter("ignore")
             _storable(table, form).write(part, format=form, overwrite=True, **options)
-        os.replace(part, target)
-    except Exception as error:  # writers of all formats raise errors of all kinds
-        raise IICnetError(f"Cannot write {str(path)!r}: {first_line(error)}") from None
-    finally:
+    except BaseException as error:  # writers of all formats raise errors of all kinds
         part.unlink(missing_ok=True)
+        if isinstance(error, Exception):
+            raise IICnetError(f"Cannot write {str(target)!r}: {first_line(error)}") from None
+        raise
+    return part
 
 
 def read_results(path: str | os.PathLike[str]) -> Table:

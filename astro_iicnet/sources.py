@@ -298,15 +298,15 @@ def _only(names: list[str]) -> str:
 def _not_found(colnames: list[str]) -> str:
     found = ", ".join(map(repr, colnames)) or "none"
     message = (
-        f"No coordinates found. The columns are: {found}. Name those to use, as in ra='my_ra', dec='my_dec', "
-        "or rename them to ra and dec (ICRS) or l and b (galactic), or add a SkyCoord column."
+        f"No coordinates found. The columns are: {found}. Name those to use, as in ra='my_ra', dec='my_dec' "
+        "(--ra and --dec on the command line), or rename them to ra and dec (ICRS) or l and b (galactic), or add a SkyCoord column."
     )
     lowered = {name.lower(): name for name in colnames}
     usual = {name for pair in _COLUMN_NAMES for name in pair[:2] if len(name) > 1}
     close = [real for low, real in lowered.items() if difflib.get_close_matches(low, usual, n=1, cutoff=0.75)]
     if close:
         message += f" Perhaps these: {', '.join(map(repr, close))}."
-    if colnames and all(re.fullmatch(r"[-+.\d:e ]+(_\d+)?", name.strip()) for name in colnames):
+    if colnames and all(re.fullmatch(r"[-+.\d:e ]+(_\d+)?|col\d+", name.strip()) for name in colnames):
         message += " The names are numbers: does the file lack a line of column names?"
     return message
 

@@ -33,12 +33,11 @@ TEST_SEED, TRAIN_SEED = 9_000_001, 9_000_002
 
 
 def features(cutouts: Cutouts) -> tuple[np.ndarray, np.ndarray]:
-    """Colours with their errors, (N, 4); and everything that was measured, (N, F)."""
+    """Colours, (N, 2); and everything that was measured, (N, F)."""
     found = measure(cutouts)
     colour = colours(found)
-    small = np.concatenate([colour.value, colour.error], axis=1)
-    everything = (small, found.mag, found.mag_err, found.snr, found.flux, found.concentration)
-    return small, np.concatenate(everything, axis=1)
+    everything = (colour.value, colour.error, found.mag, found.mag_err, found.snr, found.flux)
+    return colour.value, np.concatenate([*everything, found.concentration], axis=1)
 
 
 def main() -> None:
@@ -54,11 +53,21 @@ def main() -> None:
     train_labels = class_labels(train_table)
 
     probabilities = IICnetClassifier(options.weights).predict_proba(cutouts)
+    usable = np.isfinite(probabilities[:, 0])
+    print(f"{np.count_nonzero(~usable)} of {len(labels)} sources have too few pixels and are left out")
+    cutouts, table, labels, probabilities = (
+        cutouts[usable],
+        table[usable],
+        labels[usable],
+        probabilities[usable],
+    )
     rows = [("network", probabilities)]
     names = ("boosted trees, colours", "boosted trees, all photometry")
     for name, known, asked in zip(names, features(train), features(cutouts), strict=True):
-        trees = HistGradientBoostingClassifier(max_iter=400, early_stopping=True, random_state=0)
-        rows.append((name, trees.fit(known, train_labels).predict_proba(asked)))
+        for size in (options.n_train // 4, options.n_train):
+            trees = HistGradientBoostingClassifier(max_iter=400, early_stopping=True, random_state=0)
+            trees.fit(known[:size], train_labels[:size])
+            rows.append((f"{name}, {size} for training", trees.predict_proba(asked)))
     summary = Table(
         names=["method", "accuracy", "low", "high", "ECE"], dtype=[str, float, float, float, float]
     )
@@ -75,7 +84,7 @@ def main() -> None:
         print(confusion_matrix(labels, found.argmax(axis=1)))
     print("\nnetwork, by W1 of the simulation")
     by_magnitude = accuracy_by_magnitude(
-        labels, probabilities, table["w1"], [7, 10, 12, 13, 14, 15, 16, 16.5, 17.5]
+        labels, probabilities, table["w1"], [3, 7, 10, 12, 13, 14, 15, 16, 16.5, 18.5]
     )
     by_magnitude.pprint_all()
     flags = measure(cutouts).flags

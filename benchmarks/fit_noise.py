@@ -2,7 +2,7 @@
 
     python benchmarks/fit_noise.py FOLDER
 
-FOLDER holds Atlas cutouts of one high-latitude field, ``*-w1-int-3.fits`` to ``*-w4-int-3.fits``.
+FOLDER holds Atlas cutouts of one field, ``*-w1-int-3.fits`` to ``*-w4-int-3.fits``.
 Simulated sky (neighbours plus noise of unknown amplitudes) is compared with the real sky in two
 statistics, the robust pixel scatter and the autocorrelation of what lies within 3 sigma, and
 the amplitudes that bring both together are printed. No classifier is involved. The star density is

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from astro_iicnet.models import IICnet
+from astro_iicnet.models.device import autocast, choose_precision
 from astro_iicnet.preprocessing import RECIPES, Preprocess
 
 BANDS = ("W1", "W2", "W3")
@@ -50,11 +51,12 @@ def main() -> None:
     cutouts = torch.from_numpy(pixels).to(device), torch.from_numpy(offset).to(device)
     model = IICnet().eval().to(device, memory_format=torch.channels_last)
 
-    print(f"{arguments.threads} thread(s), {device}, batch {arguments.batch}, microseconds per image")
+    precision = choose_precision("auto", device)
+    print(f"{arguments.threads} thread(s), {device} in {precision}, batch {arguments.batch}, us per image")
     print(f"{'recipe':<12}{'preprocessing':>15}{'network':>10}{'ratio':>8}")
     for name, recipe in RECIPES.items():
         preprocess = Preprocess(recipe, BANDS, MAGZP).to(device)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), autocast(device, precision):
             images = preprocess(*cutouts)
             calls = [lambda p=preprocess: p(*cutouts), lambda x=images: model(x)]
             times = [[seconds(call, device) for call in calls] for _ in range(arguments.rounds + 2)]

@@ -16,9 +16,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from torch import cuda
 
 from astro_iicnet.analysis.metrics import expected_calibration_error
+from astro_iicnet.models.device import choose_device, choose_precision
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.datasets import SimulatedStream, class_labels, simulate_dataset
 from astro_iicnet.training.loop import predict_logits, train
@@ -65,6 +65,7 @@ def main() -> None:
     print(f"calibration set: accuracy {accuracy:.4f}, temperature {temperature:.3f}, ", end="")
     print(f"expected calibration error {before:.4f} before and {after:.4f} after")
     images = options.epochs * options.per_epoch
+    device = choose_device("auto")
     save_weights(
         options.output,
         weights,
@@ -72,7 +73,7 @@ def main() -> None:
         training_data=(
             f"{images} simulated AllWISE-like cutouts (astro_iicnet.simulation), classes in equal "
             f"numbers, each seen once; {settings.schedule} schedule, batches of {settings.batch_size}, "
-            f"seed {options.seed}; on {'CUDA' if cuda.is_available() else 'a CPU in bfloat16'}. "
+            f"seed {options.seed}; on {device.type} in {choose_precision('auto', device)}. "
             "No observed source was used."
         ),
         metrics={"simulated calibration set, 20000 sources": {"accuracy": round(accuracy, 4)}},

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astro_iicnet.cli._files import check_writable
 from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -34,12 +33,12 @@ def example(output: Path, overwrite: bool) -> None:
       astro-iicnet example
       astro-iicnet classify coords.csv --images simulated -o classified.fits
     """
-    from astro_iicnet.results import write_results
+    from astro_iicnet.results import check_output, write_results
     from astro_iicnet.simulation.field import example_sources
 
-    check_writable(output, overwrite)
+    check_output(output, overwrite=overwrite)
     table = example_sources()
-    write_results(table, output)
+    write_results(table, output, overwrite=overwrite)
     click.echo(f"{output}: {len(table)} positions in and around the simulated field", err=True)
 
 
@@ -58,6 +57,8 @@ def example(output: Path, overwrite: bool) -> None:
     metavar="NAME|FOLDER",
     help='Where the pixels come from: "simulated", or a folder of AllWISE FITS files.',
 )
+@click.option("--ra", metavar="COLUMN", help="Column of right ascension.  [default: by usual names]")
+@click.option("--dec", metavar="COLUMN", help="Column of declination.  [default: by usual names]")
 @click.option("--weights", metavar="NAME|FILE", help="Network weights.  [default: see 'weights list']")
 @click.option(
     "--priors",
@@ -75,6 +76,8 @@ def classify(
     input: Path,
     output: Path | None,
     images: str,
+    ra: str | None,
+    dec: str | None,
     weights: str | None,
     priors: str | None,
     device: str,
@@ -97,18 +100,23 @@ def classify(
       astro-iicnet classify coords.csv --images simulated -o classified.fits
     """
     from astro_iicnet.classifier import IICnetClassifier
-    from astro_iicnet.results import status_counts
+    from astro_iicnet.results import results_text, status_counts
+    from astro_iicnet.sources import read_sources
 
     classifier = IICnetClassifier(weights, device=device)
     options: dict[str, Any] = {
         "images": images,
+        "ra": ra,
+        "dec": dec,
         "priors": None if priors is None else _parse_priors(priors),
         "progress": not (no_progress or quiet) and sys.stderr.isatty(),
         "allow_other_survey": allow_other_survey,
     }
     if output is None:
-        table = classifier.classify(input, **options)
-        table.write(sys.stdout, format="ascii.ecsv", delimiter=",")
+        sources = read_sources(input, ra=ra, dec=dec)
+        results_text(sources.table)  # what ECSV cannot hold is refused before the work
+        table = classifier.classify(sources, **options)
+        click.echo(results_text(table), nl=False)
     else:
         table = classifier.classify_file(input, output, overwrite=overwrite, **options)
     if not quiet:
@@ -117,6 +125,8 @@ def classify(
     failed = sum(statuses.values()) - statuses["ok"] - statuses.get("no_coverage", 0)
     if failed:
         click.echo(f"{failed} of {len(table)} rows failed: see iicnet_status.", err=True)
+    elif len(table) and not statuses["ok"]:
+        click.echo(f"None of {len(table)} rows has a class: no image reaches them.", err=True)
     if failed or (len(table) and not statuses["ok"]):
         ctx.exit(1)
 

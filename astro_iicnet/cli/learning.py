@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from astro_iicnet.cli._files import check_writable
+from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
     from astro_iicnet.training.settings import TrainingSettings
@@ -47,6 +48,13 @@ def simulate(n: int, output: Path, seed: int, workers: int | None, overwrite: bo
     "--recipe", default="calibrated", show_default=True, help='Preprocessing: "calibrated" or "paper".'
 )
 @click.option(
+    "--flux-jitter",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Largest change of a source's brightness in training [mag]: an ablation.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of split, start and order."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -59,6 +67,7 @@ def train(
     preset: str,
     epochs: int | None,
     recipe: str,
+    flux_jitter: float,
     seed: int,
     device: str,
     resume: bool,
@@ -83,7 +92,7 @@ def train(
     state = output.with_name(output.name + ".state")
     if state.exists() and not resume:
         raise click.UsageError(f"{state} holds a training that was not finished: say --resume, or remove it.")
-    changes = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+    changes = {"seed": seed, "flux_jitter": flux_jitter} | ({} if epochs is None else {"epochs": epochs})
     settings = TrainingSettings.preset(preset, **changes)
     metrics = _train(dataset, output, recipe, settings, state, device, not quiet)
     state.unlink(missing_ok=True)
@@ -110,9 +119,11 @@ def _train(
 
     cutouts, table = read_dataset(dataset)
     ok = np.flatnonzero(cutouts.status == 0)
-    labels = class_labels(table)[ok]
-    train_rows, test_rows, validation_rows = (ok[rows] for rows in split(labels, seed=settings.seed))
     labels = class_labels(table)
+    train_rows, test_rows, validation_rows = (ok[rows] for rows in split(labels[ok], seed=settings.seed))
+    counts = np.bincount(labels[train_rows], minlength=len(CLASSES))
+    if not counts.all():
+        raise click.UsageError(f"{dataset} lacks a class: all of {', '.join(CLASSES)} are needed.")
     if not (len(train_rows) > 1 and len(test_rows) and len(validation_rows)):
         raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
     weights = new_weights(output.stem, bands=cutouts.bands, recipe=recipe, seed=settings.seed)
@@ -129,7 +140,6 @@ def _train(
     validation = predict_logits(*network, cutouts[validation_rows], device=device)
     test = predict_logits(*network, cutouts[test_rows], device=device)
     metrics = {"n": len(test), "accuracy": float(np.mean(test.argmax(axis=1) == labels[test_rows]))}
-    counts = np.bincount(labels[train_rows], minlength=3)
     save_weights(
         output,
         weights,
@@ -145,7 +155,7 @@ def _train(
 @click.argument("dataset", type=_FILE)
 @click.option("--weights", metavar="NAME|FILE", help="Network weights.  [default: see 'weights list']")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("-o", "--output", type=_FILE, help="ECSV file for the table.  [default: none]")
+@click.option("-o", "--output", type=_FILE, help="File for the table, as in metrics.ecsv.  [default: none]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def evaluate(dataset: Path, weights: str | None, device: str, output: Path | None, overwrite: bool) -> None:
     """Metrics of weights on labelled cutouts, per class and in all.
@@ -160,6 +170,7 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
     import numpy as np
 
     from astro_iicnet.classifier import IICnetClassifier
+    from astro_iicnet.results import check_output, write_results
     from astro_iicnet.training.datasets import class_labels, read_dataset
 
     try:
@@ -167,7 +178,7 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is missing: pip install 'astro_iicnet[analysis]'.") from None
     if output is not None:
-        check_writable(output, overwrite)
+        check_output(output, overwrite=overwrite)
     cutouts, table = read_dataset(dataset)
     probabilities = IICnetClassifier(weights, device=device).predict_proba(cutouts)
     known = np.isfinite(probabilities[:, 0])
@@ -176,12 +187,10 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
     metrics.pprint_all(show_dtype=False)
     _report(metrics.meta, len(table))
     if output is not None:
-        metrics.write(output, format="ascii.ecsv", overwrite=overwrite)
+        write_results(metrics, output, overwrite=overwrite)
 
 
 def _report(meta: dict, n: int) -> None:
-    from astro_iicnet.labels import CLASSES
-
     click.echo(
         f"accuracy {meta['accuracy']:.4f} (95 %: {meta['accuracy_low']:.4f} to {meta['accuracy_high']:.4f}), "
         f"calibration error {meta['calibration_error']:.4f}, {meta['n']} of {n} sources"

@@ -38,6 +38,8 @@ def open_images(images: str | Path | CutoutSource) -> CutoutSource:
         return images  # type: ignore[return-value]
     if not isinstance(images, str | Path):
         raise ImagesError(f"images is of type {type(images).__name__}, not an image source. {_HERE_NOW}")
+    if not str(images).strip():
+        raise ImagesError(f"images is empty. {_HERE_NOW}")
     if images == _SIMULATED:
         from astro_iicnet.cutouts.simulated import SimulatedSky
 

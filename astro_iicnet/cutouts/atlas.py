@@ -162,7 +162,8 @@ def _sort_images(path: Path, hdus: fits.HDUList) -> tuple[list[AtlasImage], list
         if not hdu.is_image or hdu.header["NAXIS"] == 0:
             continue
         card = ChainMap(hdu.header, hdus[0].header).get
-        words = f"{path.name} {hdu.name} {card('FILETYPE')} {card('-')}"
+        told = f"{card('FILETYPE', '')} {card('-', '')}".strip()
+        words = f"{hdu.name} {told or path.name}"
         if _NOT_INTENSITY.search(words.lower()):
             n_other += 1
             continue

@@ -2,7 +2,6 @@
 
 import os
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ _SAME_GRID = 0.01  # px
 class LocalFolder:
     """Cutouts from AllWISE Atlas images in a folder: whole tiles or parts of them, in any mixture.
 
-    Images are found in all subfolders, and known by their header (BAND, COADDID, MAGZP and WCS) rather
+    Images are found in all subfolders (links to folders are not followed), and known by their header (BAND, COADDID, MAGZP and WCS) rather
     than by their name. Uncompressed files are mapped into memory, compressed ones read whole each
     time. Where images overlap, the one in which the target lies furthest from the edge serves, and all
     bands come from one tile.
@@ -56,7 +55,7 @@ class LocalFolder:
     survey = "allwise-atlas"
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         if not self.path.is_dir():
             raise ImagesError(
                 f"{str(path)!r} is not a folder. Give the folder that holds the AllWISE Atlas images."
@@ -256,7 +255,7 @@ def _cut_band(
     """Cut around middle pixels (n, 2) into one band of the result; return what went wrong, if anything."""
     try:
         pixels = image.read()
-    except (OSError, EOFError, ValueError, TypeError, zlib.error) as error:
+    except Exception as error:  # decoders of all kinds raise errors of all kinds
         cutouts.status[rows] = Status.RETRIEVAL_FAILED
         return f"not readable ({error})"
     scale = np.float32(10 ** (0.4 * (cutouts.magzp[band] - image.magzp)))
@@ -273,8 +272,12 @@ def _cut_band(
 
 
 def _fits_files(folder: Path) -> Iterator[Path]:
-    """FITS files in a folder and below, in order of name, hidden ones left out."""
-    for parent, folders, files in os.walk(folder):
+    """FITS files in a folder and below, in order of name, hidden ones left out; no links to folders."""
+
+    def refused(error: OSError) -> None:
+        _warn_skipped(Path(error.filename), f"not readable ({error.strerror})")
+
+    for parent, folders, files in os.walk(folder, onerror=refused):
         folders.sort()
         for name in sorted(files):
             if name.lower().endswith(_SUFFIXES) and not name.startswith("."):

@@ -63,7 +63,7 @@ def simulated_field() -> Field:
         16.9 arcmin on a side, 60 labelled sources, 20 of each class, at least 37 px apart.
     """
     rng = np.random.default_rng(_SEED)
-    classes = [draw_sources(_PER_CLASS, rng, fractions=one) for one in np.eye(len(CLASSES))]
+    classes = [draw_sources(_PER_CLASS, rng, fractions=one) for one in np.eye(len(CLASSES)).tolist()]
     sources = vstack(classes)[rng.permutation(_PER_CLASS * len(CLASSES))]
     axis = np.arange(FIELD_SIZE, dtype=np.float32)
     listed = _place(len(sources), rng)

@@ -281,7 +281,9 @@ def source_noise(light: np.ndarray, band: str, rng: np.random.Generator) -> np.n
     """Photon noise of the sources and the scatter about the mean PSF, (N, S, S) float32 [DN].
 
     Photons: variance ``f / (gain x exposures)`` on the Atlas grid, of which 2 x 2 pixels make one of
-    the detector, after the smoothing of the co-addition, a Gaussian of 1.85 px.
+    the detector, after the smoothing of the co-addition, a Gaussian of 1.85 px. This is an upper
+    estimate, up to four times the variance of the summed flux; it lies below the sky noise or the
+    scatter of the PSF almost everywhere.
     """
     noise = NOISE[band]
     photons = 4 / (noise.gain * EXPOSURES) / (4 * np.pi * 1.85**2)
@@ -297,7 +299,9 @@ def saturation_factor(
 
     ``1 - depth exp(-(r / width)**power)``, all three functions of the magnitudes by which the star
     exceeds the brightest one that is whole, a quarter of a magnitude below the saturation limit of
-    the band. Measured in W1 and W2 on stars of W3 = 3.5 to 9, which do not saturate there.
+    the band. Measured in W1 and W2 on stars of W3 = 3.5 to 9, which do not saturate there. The total
+    magnitude decides, also of a galaxy, whose core may be too faint to saturate: that is so for less
+    than one in a thousand. Neighbours do not saturate.
 
     Parameters
     ----------
@@ -335,7 +339,7 @@ def blank_pixels(pixels: np.ndarray, rng: np.random.Generator) -> None:
     n, _, size, _ = pixels.shape
     for row in np.flatnonzero(rng.random(n) < 0.01):
         width = rng.integers(1, size // 2 - 4)
-        view = np.rot90(pixels[row], rng.integers(4), axes=(1, 2))
+        view = np.rot90(pixels[row], int(rng.integers(4)), axes=(1, 2))
         view[:, :width] = np.nan
     for row in np.flatnonzero(rng.random(n) < 0.003):
         y, x = rng.integers(0, size, (2, rng.integers(1, 7)))

@@ -187,10 +187,14 @@ def background(n: int, size: int, band: str, crowding: np.ndarray, rng: np.rando
 
     Parameters
     ----------
-    n, size, band, rng
-        As in `noise_field`.
+    n, size : int
+        How many fields, and pixels on a side.
+    band : str
+        Band name.
     crowding : numpy.ndarray
         (n,) star density relative to a high galactic latitude; low latitude is above 2.
+    rng : numpy.random.Generator
+        Source of randomness.
 
     Returns
     -------

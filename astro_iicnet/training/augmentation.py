@@ -31,9 +31,10 @@ def dihedral(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def jitter_flux(pixels: torch.Tensor, magnitudes: float, generator: torch.Generator) -> torch.Tensor:
     """Make each source brighter or fainter by one factor in all its bands.
 
-    Colours and shapes stay; absolute flux loses its meaning, which is the purpose. Noise,
-    neighbours and the saturated core scale along, so the result is not a rendering of the same
-    source at another distance: it serves an ablation.
+    Colours, shapes and signal-to-noise stay; the scale in DN loses its meaning. Noise, neighbours
+    and the saturated core scale along, so the result is not a rendering of the same source at another
+    distance, and as Atlas noise is nearly the same everywhere, brightness can still be read from it:
+    this serves an ablation, and does not undo what a survey selected.
 
     Parameters
     ----------

@@ -103,6 +103,7 @@ def train(
     run = _Run(model, preprocess, settings, choose_device(device))
     record: dict[str, Any] = {
         "settings": settings.to_dict(),
+        "preprocess": repr(preprocess),
         "train_data": _describe(train_data),
         "validation_data": _describe(validation_data),
         "history": [],
@@ -147,7 +148,7 @@ class _Run:
     def resume(self, path: Path, expected: dict[str, Any]) -> dict[str, Any]:
         """Put network and optimiser back where a saved training left them; its record."""
         record = read_record(path)
-        for key in ("settings", "train_data", "validation_data"):
+        for key in ("settings", "preprocess", "train_data", "validation_data"):
             if record[key] != expected[key]:
                 raise IICnetError(
                     f"The checkpoint {path} is of a training with other {key.replace('_', ' ')}: "

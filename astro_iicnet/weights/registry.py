@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,9 +123,20 @@ def make_record(path: str | Path, urls: Sequence[str] = ()) -> dict[str, Any]:
         raise WeightsError(
             f"{str(path)!r} has the classes {record['classes']}, expected {list(CLASSES)} in this order."
         )
+    _check_numbers(path, record["training_fractions"], record["temperature"])
     record["recipe"] = _recipe_name(path, metadata["recipe"])
     record |= {"size": path.stat().st_size, "sha256": sha256(path), "urls": list(urls)}
     return record
+
+
+def _check_numbers(path: Path, fractions: Any, temperature: Any) -> None:
+    numbers = [*fractions, temperature] if isinstance(fractions, list) else []
+    positive = [isinstance(x, int | float) and 0 < x < math.inf for x in numbers]
+    if len(numbers) != len(CLASSES) + 1 or not all(positive):
+        raise WeightsError(
+            f"{str(path)!r} has the training fractions {fractions!r} and the temperature {temperature!r}: "
+            f"expected {len(CLASSES)} positive numbers and one."
+        )
 
 
 def _recipe_name(path: Path, recipe: Any) -> str:
