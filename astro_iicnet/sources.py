@@ -299,7 +299,8 @@ def _not_found(colnames: list[str]) -> str:
     found = ", ".join(map(repr, colnames)) or "none"
     message = (
         f"No coordinates found. The columns are: {found}. Name those to use, as in ra='my_ra', dec='my_dec' "
-        "(--ra and --dec on the command line), or rename them to ra and dec (ICRS) or l and b (galactic), or add a SkyCoord column."
+        "(--ra and --dec on the command line), or rename them to ra and dec (ICRS) or l and b (galactic), "
+        "or add a SkyCoord column."
     )
     lowered = {name.lower(): name for name in colnames}
     usual = {name for pair in _COLUMN_NAMES for name in pair[:2] if len(name) > 1}

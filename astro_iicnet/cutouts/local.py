@@ -25,8 +25,8 @@ _SAME_GRID = 0.01  # px
 class LocalFolder:
     """Cutouts from AllWISE Atlas images in a folder: whole tiles or parts of them, in any mixture.
 
-    Images are found in all subfolders (links to folders are not followed), and known by their header (BAND, COADDID, MAGZP and WCS) rather
-    than by their name. Uncompressed files are mapped into memory, compressed ones read whole each
+    Images are found in all subfolders (links to folders are not followed), and known by their header
+    (BAND, COADDID, MAGZP and WCS) rather than by their name. Uncompressed files are mapped into memory, compressed ones read whole each
     time. Where images overlap, the one in which the target lies furthest from the edge serves, and all
     bands come from one tile.
 

@@ -83,7 +83,7 @@ def test_grid_agrees_with_all_published_tiles(shared_data):
     grid = tile_grid()
     grid.sort("coadd_id")
     assert np.array_equal(grid["coadd_id"], published["coadd_id"])
-    assert separation(grid, published["ra"], published["dec"]).max() < 0.0017
+    assert separation(grid, published["ra"], published["dec"]).max() < 1.5e-6
 
 
 def test_grid_can_be_changed_without_harm():

@@ -108,6 +108,32 @@ def test_failed_rows_end_with_1(run, tmp_path, coords, weights_file):
     assert "1 of 3 rows failed" in result.stderr
 
 
+def test_columns_by_name(run, tmp_path, weights_file):
+    (tmp_path / "odd.csv").write_text("alpha_x,delta_x\n150.1201,2.2103\n")
+    options = ("--ra", "alpha_x", "--dec", "delta_x", "--images", "simulated", "--weights", weights_file)
+    for where in ((), ("-o", "o.csv")):
+        assert run("classify", "odd.csv", *where, *options).exit_code == 0
+    assert "--ra and --dec" in run("classify", "odd.csv", "--images", "simulated").stderr
+
+
+def test_a_list_that_the_output_cannot_hold_is_refused_before_the_work(run, tmp_path, weights_file):
+    table = Table({"ra": [150.1201], "dec": [2.2103], "flux": [[1.0, 2.0]]})
+    table.write(tmp_path / "wide.fits")
+    result = run("classify", "wide.fits", "-o", "o.csv", "--images", "simulated", "--weights", weights_file)
+    assert result.exit_code == 2
+    assert "Cannot write" in result.stderr
+    assert not list(tmp_path.glob("*.csv*")) + list(tmp_path.glob(".*.csv"))
+
+
+def test_no_image_reaches_any_row(run, tmp_path, weights_file):
+    (tmp_path / "far.csv").write_text("ra,dec\n10,20\n")
+    result = run(
+        "classify", "far.csv", "-q", "-o", "o.csv", "--images", "simulated", "--weights", weights_file
+    )
+    assert result.exit_code == 1
+    assert "None of 1 rows has a class" in result.stderr
+
+
 def test_classify_to_stdout(run, coords, weights_file):
     result = run("classify", "few.csv", "--images", "simulated", "--weights", weights_file)
     assert result.exit_code == 0

@@ -324,6 +324,35 @@ def test_damaged_pixels(folder, images, packed):
     assert np.isfinite(cutouts.pixels[0]).all()
 
 
+def test_damaged_compressed_image(tmp_path, folder, images):
+    """A decoder's own error is a status as well, not the end of the batch."""
+    (plain,) = folder.rglob("*W2.FITS")
+    with fits.open(plain) as hdus:
+        tile = fits.CompImageHDU(hdus[0].data.astype("f4"), hdus[0].header, compression_type="RICE_1")
+        tile.writeto(folder / "W2.fits.fz")
+    plain.unlink()
+    source = LocalFolder(folder)
+    content = bytearray((folder / "W2.fits.fz").read_bytes())
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    (folder / "W2.fits.fz").write_bytes(content)
+    with pytest.warns(FileSkippedWarning, match="W2.fits.fz.*not readable"):
+        assert source.fetch(sky([75.0], [100.0]), BANDS).status.tolist() == [Status.RETRIEVAL_FAILED]
+
+
+def test_header_tells_intensity_whatever_the_name(folder):
+    (plain,) = folder.rglob("*W2.FITS")
+    with fits.open(plain, mode="update") as hdus:
+        hdus[0].header["FILETYPE"] = "intensity image"
+    plain.rename(folder / "deep-cov-field-w2.fits")
+    assert LocalFolder(folder).fetch(sky([75.0], [100.0]), BANDS).status.tolist() == [Status.OK]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_no_name_is_not_this_folder(empty):
+    with pytest.raises(ImagesError, match="images is empty"):
+        open_images(empty)
+
+
 def test_file_that_disappears(folder):
     source = LocalFolder(folder)
     next(folder.rglob("*W3.FITS")).unlink()

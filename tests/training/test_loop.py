@@ -210,7 +210,7 @@ def test_interrupted_write_keeps_the_older_state(tmp_path, data, monkeypatch):
     assert same_weights(model, run(data)[0])
 
 
-def test_checkpoint_of_something_else(tmp_path, data):
+def test_checkpoint_of_something_else(tmp_path, data, monkeypatch):
     path = tmp_path / "training.safetensors"
     run(data, TrainingSettings(epochs=1, precision="float32"), checkpoint=path)
     with pytest.raises(IICnetError, match="other settings"):
@@ -219,6 +219,10 @@ def test_checkpoint_of_something_else(tmp_path, data):
         run((data[1], data[1]), TrainingSettings(epochs=1, precision="float32"), checkpoint=path)
     with pytest.raises(IICnetError, match="another network"):
         run(data, TrainingSettings(epochs=1, precision="float32"), nn.Conv2d(3, 3, 1), checkpoint=path)
+    monkeypatch.setattr(Shrink, "extra_repr", lambda self: "another recipe", raising=False)
+    with pytest.raises(IICnetError, match="other preprocess"):
+        run(data, TrainingSettings(epochs=1, precision="float32"), checkpoint=path)
+    monkeypatch.undo()
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(IICnetError, match="not the checkpoint of a training"):
         run(data, TrainingSettings(epochs=1, precision="float32"), checkpoint=path)

@@ -122,6 +122,10 @@ GOOD = {
         {"recipe": {"name": "x"}},
         {"recipe": {"name": "x", "stretch": "log"}},
         {"classes": ["star", "quasar", "galaxy"]},
+        {"temperature": 0},
+        {"temperature": "warm"},
+        {"training_fractions": [0.5, 0.5, 0.0]},
+        {"training_fractions": 0.3},
     ],
 )
 def test_headers_that_do_not_fit(tmp_path, weights, changes):
