@@ -26,9 +26,9 @@ class LocalFolder:
     """Cutouts from AllWISE Atlas images in a folder: whole tiles or parts of them, in any mixture.
 
     Images are found in all subfolders (links to folders are not followed), and known by their header
-    (BAND, COADDID, MAGZP and WCS) rather than by their name. Uncompressed files are mapped into memory, compressed ones read whole each
-    time. Where images overlap, the one in which the target lies furthest from the edge serves, and all
-    bands come from one tile.
+    (BAND, COADDID, MAGZP and WCS) rather than by their name. Uncompressed files are mapped into memory,
+    compressed ones read whole each time. Where images overlap, the one in which the target lies furthest
+    from the edge serves, and all bands come from one tile.
 
     Parameters
     ----------
