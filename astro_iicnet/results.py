@@ -229,7 +229,10 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = True) -> Pat
     if target.exists() and not target.is_file():
         raise IICnetError(f"Cannot write {str(path)!r}: it exists and is not an ordinary file.")
     if target.exists() and not overwrite:
-        raise IICnetError(f"Cannot write {str(path)!r}: it exists. Give another name, or overwrite=True.")
+        raise IICnetError(
+            f"Cannot write {str(path)!r}: it exists. Give another name, or overwrite it "
+            "(overwrite=True, on the command line --overwrite)."
+        )
     if not folder.is_dir():
         raise IICnetError(f"Cannot write {str(path)!r}: the folder {str(folder)!r} does not exist.")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -269,8 +272,9 @@ def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool
     try:
         os.replace(part, target)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise IICnetError(f"Cannot write {str(path)!r}: {first_line(error)}") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_storable(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:

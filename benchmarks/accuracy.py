@@ -80,12 +80,15 @@ def main() -> None:
     summary.pprint_all()
     for name, found in rows:
         print(f"\n{name}: metrics per class, and counts (row predicted, column true)")
-        classification_metrics(labels, found).pprint_all()
+        metrics = classification_metrics(labels, found)
+        metrics.round(4)
+        metrics.pprint_all()
         print(confusion_matrix(labels, found.argmax(axis=1)))
     print("\nnetwork, by W1 of the simulation")
     by_magnitude = accuracy_by_magnitude(
         labels, probabilities, table["w1"], [3, 7, 10, 12, 13, 14, 15, 16, 16.5, 18.5]
     )
+    by_magnitude.round(4)
     by_magnitude.pprint_all()
     flags = measure(cutouts).flags
     shares = {

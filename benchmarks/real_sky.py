@@ -7,9 +7,10 @@ DATA is a folder with ``real_stars.npz`` (cutouts of Tycho stars), ``fields/fiel
 of real quasars). Printed are the recall of the real stars, the class of the galaxy, and the
 recall of real point sources: bright unsaturated stars without their background, scaled to the
 magnitudes of real quasars and of faint stars and added to real sky ("real"). Beside it stand the
-simulated PSF on the same real sky ("PSF on real sky") and wholly simulated cutouts of the same
-magnitudes ("simulated"). Half 0 of stars and quasars serves to develop, half 1 to report; the sky is
-the same for both, about 40 independent places of one field, which the noise model was fitted to.
+simulated PSF on the same real sky ("PSF on real sky") and the simulated PSF on simulated sky of the
+same star density, its places chosen by the same rule ("simulated"). Half 0 of stars and quasars serves
+to develop, half 1 to report; the sky is the same for both, about 40 independent places of one field,
+which the noise model was fitted to.
 """
 
 import argparse
@@ -32,14 +33,18 @@ from astro_iicnet.simulation.render import (
     draw_stretch,
     point_sources,
     position_error,
-    render,
     source_noise,
 )
+from astro_iicnet.simulation.surroundings import draw_neighbours, noise_field
 
 BANDS = ("W1", "W2", "W3")
 GALAXY = SkyCoord(121.6006, 1.0362, unit="deg")
 BINS = ((13, 14), (14, 15), (15, 16), (16, 16.5))
 PER_CLASS = 3000
+GALAXY_RADIUS = 20
+"""Pixels from the middle of the real field that its galaxy fills."""
+CROWDING = 3.0
+"""Star density of that field relative to a high latitude, see ``fit_noise.py``."""
 BLANK = 0.4
 """Highest level above the background [DN, W1] of a place without a source."""
 
@@ -127,7 +132,7 @@ def real_point_sources(
 
 
 def psf_on_sky(sky: np.ndarray, wanted: Table, rng: np.random.Generator) -> Cutouts:
-    """The simulation's point sources on the same real sky."""
+    """The simulation's point sources on given sky."""
     n = len(wanted)
     offset = rng.uniform(-0.5, 0.5, (n, 2))
     true = offset - position_error(n, rng)
@@ -141,16 +146,40 @@ def psf_on_sky(sky: np.ndarray, wanted: Table, rng: np.random.Generator) -> Cuto
     return as_cutouts(pixels, offset)
 
 
-def blank_sky(data: Path, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Real sky around places of the field without a source of their own, (n, 3, S, S), turned at random."""
-    sky = np.stack([fits.getdata(data / f"fields/field_a-{b.lower()}-int-3.fits") for b in BANDS])
-    half, span = CUTOUT_SIZE // 2, sky.shape[1]
-    place = rng.integers(half, span - half, (10 * n, 2))
-    above = sky[0][place[:, 1], place[:, 0]] - np.median(sky[0])
-    clear_of_galaxy = np.hypot(*(place - span // 2).T) > 40
-    place = place[clear_of_galaxy & (above < BLANK)][:n]
-    windows = np.lib.stride_tricks.sliding_window_view(sky, (CUTOUT_SIZE, CUTOUT_SIZE), axis=(1, 2))
-    stamps = windows[:, place[:, 1] - half, place[:, 0] - half].transpose(1, 0, 2, 3).astype(np.float32)
+def read_sky(data: Path) -> np.ndarray:
+    """The real field, (1, 3, 261, 261), with NaN on its galaxy."""
+    sky = np.stack([fits.getdata(data / f"fields/field_a-{b.lower()}-int-3.fits") for b in BANDS]).astype(
+        "f4"
+    )
+    axis = np.arange(sky.shape[1]) - sky.shape[1] // 2
+    sky[:, np.hypot(axis, axis[:, None]) < GALAXY_RADIUS] = np.nan
+    return sky[None]
+
+
+def simulated_sky(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Simulated fields of the size and star density of the real one, (n, 3, 261, 261)."""
+    axis = np.arange(261, dtype=np.float32) - 130
+    crowding = np.full(n, CROWDING)
+    around = draw_neighbours(n, len(axis) + 24, crowding, rng)
+    sky = []
+    for band in BANDS:
+        flux = band_flux(around[band.lower()], band)
+        light = point_sources(axis, around["x"], around["y"], flux, band, draw_stretch(n, rng))
+        sky.append(light + noise_field(n, len(axis), band, np.ones(n), rng))
+    return np.stack(sky, axis=1)
+
+
+def blank_stamps(fields: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Sky around places of fields without a source of their own, (n, 3, S, S), turned at random."""
+    half, span = CUTOUT_SIZE // 2, fields.shape[-1]
+    field = rng.integers(0, len(fields), 12 * n)
+    x, y = rng.integers(half, span - half, (2, 12 * n))
+    above = fields[field, 0, y, x] - np.nanmedian(fields[:, 0], axis=(1, 2))[field]
+    windows = np.lib.stride_tricks.sliding_window_view(fields, (CUTOUT_SIZE, CUTOUT_SIZE), axis=(2, 3))
+    blank = np.flatnonzero(above < BLANK)
+    whole = np.isfinite(windows[field[blank], 0, y[blank] - half, x[blank] - half]).all(axis=(1, 2))
+    blank = blank[whole][:n]
+    stamps = windows[field[blank], :, y[blank] - half, x[blank] - half].copy()
     for turn in range(1, 4):
         stamps[turn::4] = np.rot90(stamps[turn::4], turn, axes=(2, 3))
     return stamps
@@ -192,11 +221,12 @@ def main() -> None:
     print("galaxy of field_a:", dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4), strict=True)))
 
     wanted = wanted_magnitudes(options.data, options.half, rng)
-    sky = blank_sky(options.data, len(wanted), rng)
+    sky = blank_stamps(read_sky(options.data), len(wanted), rng)
+    simulated = blank_stamps(simulated_sky(8, rng), len(wanted), rng)
     classes = {
         "real": classifier.predict(real_point_sources(sky, stars, wanted, rng)),
         "PSF on real sky": classifier.predict(psf_on_sky(sky, wanted, rng)),
-        "simulated": classifier.predict(as_cutouts(*render(wanted, rng, bands=BANDS))),
+        "simulated": classifier.predict(psf_on_sky(simulated, wanted, rng)),
     }
     recall_table(classes, wanted).pprint_all()
 

@@ -162,8 +162,7 @@ def _sort_images(path: Path, hdus: fits.HDUList) -> tuple[list[AtlasImage], list
         if not hdu.is_image or hdu.header["NAXIS"] == 0:
             continue
         card = ChainMap(hdu.header, hdus[0].header).get
-        told = f"{card('FILETYPE', '')} {card('-', '')}".strip()
-        words = f"{hdu.name} {told or path.name}"
+        words = f"{path.name} {hdu.name} {card('FILETYPE')} {card('-')}"
         if _NOT_INTENSITY.search(words.lower()):
             n_other += 1
             continue

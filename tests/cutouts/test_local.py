@@ -339,14 +339,6 @@ def test_damaged_compressed_image(tmp_path, folder, images):
         assert source.fetch(sky([75.0], [100.0]), BANDS).status.tolist() == [Status.RETRIEVAL_FAILED]
 
 
-def test_header_tells_intensity_whatever_the_name(folder):
-    (plain,) = folder.rglob("*W2.FITS")
-    with fits.open(plain, mode="update") as hdus:
-        hdus[0].header["FILETYPE"] = "intensity image"
-    plain.rename(folder / "deep-cov-field-w2.fits")
-    assert LocalFolder(folder).fetch(sky([75.0], [100.0]), BANDS).status.tolist() == [Status.OK]
-
-
 @pytest.mark.parametrize("empty", ["", " "])
 def test_no_name_is_not_this_folder(empty):
     with pytest.raises(ImagesError, match="images is empty"):
