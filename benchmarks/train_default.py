@@ -7,7 +7,7 @@
 Every epoch is a fresh simulation; nothing is seen twice. Run again after an interrupt, it goes on with the
 last finished epoch. The temperature is fitted on sources of a seed of their own.
 
-On a CPU under Linux, memory in huge pages that is not given back makes the training about half as fast again:
+On a CPU under Linux, page faults take a good part of the time; huge pages that are not given back avoid them:
 
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296 python ...
 """
