@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from astro_iicnet._version import version as __version__
     from astro_iicnet.allwise.bands import BANDS
     from astro_iicnet.classifier import IICnetClassifier
+    from astro_iicnet.config import conf
     from astro_iicnet.cutouts.base import Cutouts
     from astro_iicnet.cutouts.local import LocalFolder
     from astro_iicnet.cutouts.simulated import SimulatedSky
@@ -26,6 +27,7 @@ _HOMES = {
     "SimulatedSky": "cutouts.simulated",
     "Sources": "sources",
     "Status": "labels",
+    "conf": "config",
     "read_sources": "sources",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "Sources",
     "Status",
     "__version__",
+    "conf",
     "read_sources",
 ]
 

@@ -22,12 +22,28 @@ class WeightsError(IICnetError):
     """Network weights that cannot be found, verified or used."""
 
 
+class RetrievalError(ImagesError):
+    """An archive did not give an image, though it may the next time: the row is ``retrieval_failed``."""
+
+
+class NoImageError(ImagesError):
+    """An archive has no such image (HTTP 400 or 404): the row is ``no_coverage``."""
+
+
 class IICnetWarning(AstropyUserWarning):
     """Base class of the warnings of astro_iicnet."""
 
 
 class FileSkippedWarning(IICnetWarning):
     """A file was left out because it could not be used."""
+
+
+class RetrievalWarning(IICnetWarning):
+    """An archive failed, or serves images that are not quite those asked for."""
+
+
+class StoreWarning(IICnetWarning):
+    """The store of cutouts cannot be used as it should; the work goes on without."""
 
 
 def unknown_name(kind: str, value: object, valid: Iterable[str]) -> str:

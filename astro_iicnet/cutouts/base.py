@@ -1,6 +1,6 @@
 """The door between whoever brings pixels and whoever looks at them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,9 @@ class Cutouts:
         (N,) uint8 codes of `~astro_iicnet.labels.Status`.
     tile : numpy.ndarray
         (N,) str: the Atlas tile that served the row, empty where none did.
+    served_by : numpy.ndarray, optional
+        (N,) str: name of the image source that served the row, empty where none did. Known only
+        where several sources were tried; by default empty in all rows.
 
     Raises
     ------
@@ -43,8 +46,11 @@ class Cutouts:
     magzp: np.ndarray
     status: np.ndarray
     tile: np.ndarray
+    served_by: np.ndarray = field(default_factory=lambda: np.array(""))
 
     def __post_init__(self) -> None:
+        if np.ndim(self.served_by) == 0:
+            object.__setattr__(self, "served_by", np.full(len(self.status), self.served_by))
         n, n_bands = self.pixels.shape[:2] if self.pixels.ndim == 4 else (-1, -1)
         expected = {
             "pixels": (n, len(self.bands), *self.pixels.shape[2:3] * 2),
@@ -52,6 +58,7 @@ class Cutouts:
             "magzp": (n_bands,),
             "status": (n,),
             "tile": (n,),
+            "served_by": (n,),
         }
         for name, shape in expected.items():
             if np.shape(getattr(self, name)) != shape:
@@ -72,6 +79,7 @@ class Cutouts:
             self.magzp,
             self.status[rows],
             self.tile[rows],
+            self.served_by[rows],
         )
 
     def __repr__(self) -> str:

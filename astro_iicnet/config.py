@@ -1,0 +1,55 @@
+"""Settings, as in ``astro_iicnet.conf.timeout = 60``; all are read when they are used."""
+
+from astropy.config import ConfigItem, ConfigNamespace
+
+__all__ = ["Conf", "conf"]
+
+
+class Conf(ConfigNamespace):
+    """Settings of astro_iicnet, see `astropy.config`.
+
+    Assign an attribute for the session, use ``conf.set_temp(name, value)`` for a while, or write
+    lines as ``timeout = 60`` to the configuration file ``astro_iicnet.cfg`` for good.
+    """
+
+    rootname = "astro_iicnet"
+
+    irsa_server = ConfigItem(
+        "https://irsa.ipac.caltech.edu",
+        "Where images='irsa' finds the AllWISE Atlas (service IBE) and verify=True its index (SIA).",
+        cfgtype="string",
+    )
+    aws_server = ConfigItem(
+        "https://nasa-irsa-wise.s3.us-west-2.amazonaws.com",
+        "Where images='aws' finds the public copy of the AllWISE Atlas.",
+        cfgtype="string",
+    )
+    hips_servers = ConfigItem(
+        [
+            "https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
+            "https://alaskybis.cds.unistra.fr/hips-image-services/hips2fits",
+        ],
+        "Services that images='hips' asks, one after the other.",
+        cfgtype="string_list",
+    )
+    timeout = ConfigItem(120.0, "Seconds to wait for an answer of a server.", cfgtype="float(min=0.001)")
+    retries = ConfigItem(5, "How often a request that failed is sent again.", cfgtype="integer(min=0)")
+    max_connections = ConfigItem(
+        8, "Connections to one server at a time, over all threads.", cfgtype="integer(min=1)"
+    )
+    tile_threshold = ConfigItem(
+        50,
+        "Sources in one tile from which its rows are fetched rather than a cutout for each source.",
+        cfgtype="integer(min=1)",
+    )
+    cache_dir = ConfigItem(
+        "", "Folder of the store of cutouts; empty for the cache folder of astropy.", cfgtype="string"
+    )
+    cache_size = ConfigItem(
+        10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0)"
+    )
+    offline = ConfigItem(False, "Use the store of cutouts only, open no connection.", cfgtype="boolean")
+
+
+conf = Conf()
+"""The settings in force."""
