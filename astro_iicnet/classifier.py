@@ -20,9 +20,10 @@ from astro_iicnet.cutouts.base import Cutouts, CutoutSource
 from astro_iicnet.cutouts.quality import core_is_missing
 from astro_iicnet.exceptions import IICnetError, ImagesError
 from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.output import check_output, check_storable, write_results
 from astro_iicnet.photometry.measurement import measure
 from astro_iicnet.priors import read_priors, reweight
-from astro_iicnet.results import check_names, check_output, check_storable, make_results, write_results
+from astro_iicnet.results import check_names, make_results
 from astro_iicnet.sources import Sources, read_sources
 from astro_iicnet.weights import Weights, load_weights
 

@@ -1,24 +1,15 @@
-"""Results out: the result columns beside the user's own, their counts, and files that hold them."""
+"""The result columns beside the user's own, and their counts."""
 
-import io
 import json
-import os
-import secrets
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io.registry import IORegistryError, identify_format
 from astropy.table import Column, MaskedColumn, Table
-from astropy.table.serialize import represent_mixins_as_columns
-from astropy.time import Time
-from astropy.units import Quantity
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import CLASSES, Flag, Status
-from astro_iicnet.sources import Sources, first_line, read_table
+from astro_iicnet.sources import Sources
 
 PROBABILITY_COLUMNS = tuple(f"iicnet_p_{name}" for name in CLASSES)
 """Columns of the class probabilities, in the order of `~astro_iicnet.labels.CLASSES`."""
@@ -44,21 +35,6 @@ _DESCRIPTIONS = {
     "iicnet_status": "Why the row has, or has not, a class",
     "iicnet_flags": "Bit mask: " + ", ".join(f"{flag.value} {str(flag.name).lower()}" for flag in Flag),
 }
-
-_FITS_KEY = "IICNET"
-_VOTABLE_MARK = f"{META_KEY}: "
-_FORMATS = {
-    ".csv": "ascii.csv",
-    ".ecsv": "ascii.ecsv",
-    ".fits": "fits",
-    ".parquet": "parquet",
-    ".vot": "votable",
-    ".xml": "votable",
-    ".votable": "votable",
-    ".tsv": "ascii.tab",
-    ".tab": "ascii.tab",
-}
-_KEEPS_MIXINS = ("ascii.ecsv", "parquet", "hdf5")
 
 
 def check_names(table: Table) -> None:
@@ -143,7 +119,7 @@ def make_results(
         "iicnet_flags": flags,
     }
     table = sources.table.copy()
-    _set_columns(table, columns, ~known)
+    set_columns(table, columns, ~known)
     table.meta[META_KEY] = json.loads(json.dumps(dict(provenance)))
     return table
 
@@ -203,185 +179,18 @@ def summarise(table: Table) -> str:
     return "\n".join(lines)
 
 
-def check_output(path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Make sure, before long work, that a result table can be written to a path.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to write. Its extension names the format, one that `astropy.table.Table.write` knows.
-    overwrite : bool, default True
-        Whether the file may exist already.
-
-    Returns
-    -------
-    pathlib.Path
-        The absolute path, links followed.
-
-    Raises
-    ------
-    IICnetError
-        If the format is unknown, the folder does not exist or cannot be written, or the file exists
-        and ``overwrite`` is False.
-    """
-    target = Path(path).expanduser().resolve()
-    folder = target.parent
-    if target.exists() and not target.is_file():
-        raise IICnetError(f"Cannot write {str(path)!r}: it exists and is not an ordinary file.")
-    if target.exists() and not overwrite:
-        raise IICnetError(
-            f"Cannot write {str(path)!r}: it exists. Give another name, or overwrite it "
-            "(overwrite=True, on the command line --overwrite)."
-        )
-    if not folder.is_dir():
-        raise IICnetError(f"Cannot write {str(path)!r}: the folder {str(folder)!r} does not exist.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise IICnetError(f"Cannot write {str(path)!r}: no permission to write in {str(folder)!r}.")
-    _format_of(target)
-    return target
-
-
-def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Write a result table to a file, whole or not at all.
+def set_columns(table: Table, columns: Mapping[str, np.ndarray], unknown: np.ndarray) -> None:
+    """Set the result columns in their types and with their descriptions.
 
     Parameters
     ----------
     table : `~astropy.table.Table`
-        A result table, or any other; it is not modified.
-    path : str or path-like
-        The file. Its extension names the format: ``.ecsv``, ``.csv``, ``.fits``, ``.vot``,
-        ``.parquet`` or another that `astropy.table.Table.write` knows.
-    overwrite : bool, default True
-        Whether the file may exist already.
-
-    Raises
-    ------
-    IICnetError
-        As `check_output`, or if writing fails; an old file is then left as it was.
-
-    Notes
-    -----
-    ECSV and Parquet keep everything. FITS keeps the provenance as JSON in the header keyword
-    ``IICNET``, VOTable in the description of the table; `read_results` finds it there. The other
-    formats leave it out. FITS also leaves out nested ``meta`` of the user. Where a format has no such
-    columns, a SkyCoord column ``coord`` becomes ``coord.ra`` and ``coord.dec``, a Time column numbers
-    or ISO text, and a column of mixed Python objects text.
+        N rows; it is modified.
+    columns : mapping of str to numpy.ndarray
+        (N,) values of each of `RESULT_COLUMNS`.
+    unknown : numpy.ndarray
+        (N,) bool: where class and probabilities are masked. Status and flags are known in every row.
     """
-    target = check_output(path, overwrite=overwrite)
-    part = _write_part(table, target)
-    try:
-        os.replace(part, target)
-    except OSError as error:
-        raise IICnetError(f"Cannot write {str(path)!r}: {first_line(error)}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def check_storable(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
-    """Make sure, before long work, that a format holds the columns of a table.
-
-    The table is written beside its place and removed again.
-
-    Parameters
-    ----------
-    table : `~astropy.table.Table`
-        The user's list.
-    path : str or path-like
-        The file that the results shall go to.
-    overwrite : bool, default True
-        Whether the file may exist already.
-
-    Raises
-    ------
-    IICnetError
-        As `write_results`.
-    """
-    _write_part(table, check_output(path, overwrite=overwrite)).unlink()
-
-
-def results_text(table: Table) -> str:
-    """Give a result table as comma-separated ECSV.
-
-    Parameters
-    ----------
-    table : `~astropy.table.Table`
-        A result table; it is not modified.
-
-    Returns
-    -------
-    str
-        The whole text.
-
-    Raises
-    ------
-    IICnetError
-        If ECSV cannot hold the table.
-    """
-    stream = io.StringIO()
-    try:
-        _storable(table, "ascii.ecsv").write(stream, format="ascii.ecsv", delimiter=",")
-    except Exception as error:  # the user's columns and meta may hold anything
-        raise IICnetError(f"Cannot write the table as ECSV: {first_line(error)}") from None
-    return stream.getvalue()
-
-
-def _write_part(table: Table, target: Path) -> Path:
-    """Write a table to a new file beside the target; return that file."""
-    form = _format_of(target)
-    suffix = "".join(target.suffixes[-2:]) if target.suffix.lower() == ".gz" else target.suffix
-    part = target.with_name(f".{secrets.token_hex(8)}{suffix}")
-    options = {"path": "results", "serialize_meta": True} if form == "hdf5" else {}
-    try:
-        with warnings.catch_warnings():
-            # About units, names and meta of the user's own columns that a format cannot hold.
-            warnings.simplefilter("ignore")
-            _storable(table, form).write(part, format=form, overwrite=True, **options)
-    except BaseException as error:  # writers of all formats raise errors of all kinds
-        part.unlink(missing_ok=True)
-        if isinstance(error, Exception):
-            raise IICnetError(f"Cannot write {str(target)!r}: {first_line(error)}") from None
-        raise
-    return part
-
-
-def read_results(path: str | os.PathLike[str]) -> Table:
-    """Read a result table that `write_results` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    `~astropy.table.Table`
-        The table, with text as str, the result columns as `make_results` gives them, and the provenance
-        in ``meta["astro_iicnet"]`` where the format kept it.
-
-    Raises
-    ------
-    SourcesError
-        If the file cannot be read, or has no result columns.
-    """
-    table = read_table(path)
-    missing = [name for name in RESULT_COLUMNS if name not in table.colnames]
-    if missing:
-        raise SourcesError(
-            f"{str(path)!r} is not a table of results: it has no {', '.join(map(repr, missing))}."
-        )
-    for name in table.colnames:
-        column = table[name]
-        if isinstance(column, Column) and column.dtype.kind == "S":
-            text = np.char.decode(np.asarray(column), "utf-8", "replace")
-            table[name] = _like(column, text)
-    unknown = np.asarray(table["iicnet_status"]) != Status.OK.label
-    _set_columns(table, {name: np.ma.getdata(np.ma.asarray(table[name])) for name in RESULT_COLUMNS}, unknown)
-    _restore_provenance(table)
-    return table
-
-
-def _set_columns(table: Table, columns: Mapping[str, np.ndarray], unknown: np.ndarray) -> None:
-    """Set the result columns, in their types; status and flags are known in every row."""
     for name in RESULT_COLUMNS:
         values = np.asarray(columns[name]).astype(_DTYPES[name])
         if name in ("iicnet_status", "iicnet_flags"):
@@ -389,76 +198,3 @@ def _set_columns(table: Table, columns: Mapping[str, np.ndarray], unknown: np.nd
         else:
             column = MaskedColumn(values, name=name, mask=unknown, description=_DESCRIPTIONS[name])
         table[name] = column
-
-
-def _format_of(target: Path) -> str:
-    """The format that the extension names."""
-    form = _FORMATS.get(target.suffix.lower())
-    if form is None:
-        try:
-            form = (identify_format("write", Table, str(target), None, [str(target)], {}) or [None])[0]
-        except IORegistryError:
-            form = None
-    if form is None:
-        raise IICnetError(
-            f"Cannot write {str(target)!r}: no table format for the extension {target.suffix!r}. "
-            f"Use one of {', '.join(_FORMATS)}."
-        )
-    return form
-
-
-def _storable(table: Table, form: str) -> Table:
-    """The table as a format can hold it; the input keeps its columns."""
-    table = table.copy(copy_data=False)
-    _store_provenance(table, form)
-    if form not in _KEEPS_MIXINS:
-        for name in table.colnames:
-            if isinstance(table[name], Time):
-                table[name] = _time_column(table[name])
-    if form not in (*_KEEPS_MIXINS, "fits"):
-        table = represent_mixins_as_columns(table, exclude_classes=(Quantity,))
-        table.meta.pop("__serialized_columns__", None)
-    for name in table.colnames if form != "ascii.ecsv" else ():
-        column = table[name]
-        if isinstance(column, Column) and column.dtype.kind == "O" and all(np.ndim(x) == 0 for x in column):
-            nothing = np.array([item is None for item in column.tolist()], dtype=bool)
-            column = _like(column, np.where(nothing, "", np.asarray(column)).astype(str), nothing)
-            table[name] = column
-        # The FITS writer itself takes ASCII only.
-        if form == "fits" and isinstance(column, Column) and column.dtype.kind == "U":
-            table[name] = _like(column, np.char.encode(np.asarray(column), "utf-8"))
-    return table
-
-
-def _store_provenance(table: Table, form: str) -> None:
-    if META_KEY not in table.meta:
-        return
-    if form == "fits":
-        table.meta[_FITS_KEY] = json.dumps(table.meta.pop(META_KEY))
-    elif form == "votable":
-        # Descriptions are wrapped to lines, at spaces and inside long words.
-        text = json.dumps(table.meta.pop(META_KEY), separators=(",", ":")).replace(" ", r"\u0020")
-        table.meta["description"] = f"{table.meta.get('description', '')}\n{_VOTABLE_MARK}{text}".strip()
-
-
-def _restore_provenance(table: Table) -> None:
-    if _FITS_KEY in table.meta:
-        table.meta[META_KEY] = json.loads(table.meta.pop(_FITS_KEY))
-    before, mark, text = str(table.meta.get("description", "")).rpartition(_VOTABLE_MARK)
-    if mark:
-        table.meta[META_KEY] = json.loads("".join(text.split()))
-        table.meta["description"] = before.strip()
-
-
-def _like(column: Column, values: np.ndarray, masked: np.ndarray | bool = False) -> Column:
-    """Other values in a column that keeps its mask, unit and description."""
-    mask = np.ma.getmaskarray(np.ma.asarray(column)) | masked
-    kind = MaskedColumn(values, mask=mask) if mask.any() else Column(values)
-    kind.unit, kind.description = column.unit, column.description
-    return kind
-
-
-def _time_column(time: Time) -> Column:
-    """Times as numbers where they are numbers (as in mjd), else as ISO text."""
-    values = time.value if np.asarray(time.value).dtype.kind in "fiu" else time.isot
-    return MaskedColumn(getattr(values, "unmasked", values), mask=getattr(values, "mask", False))

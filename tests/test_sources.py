@@ -415,7 +415,7 @@ def test_pandas_columns_of_the_same_name():
 
 def test_pandas_is_not_imported():
     code = (
-        "import sys, astro_iicnet.sources, astro_iicnet.results; "
+        "import sys, astro_iicnet.sources, astro_iicnet.output; "
         "print('pandas' in sys.modules, 'torch' in sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

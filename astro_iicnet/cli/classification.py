@@ -33,7 +33,7 @@ def example(output: Path, overwrite: bool) -> None:
       astro-iicnet example
       astro-iicnet classify coords.csv --images simulated -o classified.fits
     """
-    from astro_iicnet.results import check_output, write_results
+    from astro_iicnet.output import check_output, write_results
     from astro_iicnet.simulation.field import example_sources
 
     check_output(output, overwrite=overwrite)
@@ -100,7 +100,8 @@ def classify(
       astro-iicnet classify coords.csv --images simulated -o classified.fits
     """
     from astro_iicnet.classifier import IICnetClassifier
-    from astro_iicnet.results import results_text, status_counts
+    from astro_iicnet.output import results_text
+    from astro_iicnet.results import status_counts
     from astro_iicnet.sources import read_sources
 
     classifier = IICnetClassifier(weights, device=device)

@@ -170,7 +170,7 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
     import numpy as np
 
     from astro_iicnet.classifier import IICnetClassifier
-    from astro_iicnet.results import check_output, write_results
+    from astro_iicnet.output import check_output, write_results
     from astro_iicnet.training.datasets import class_labels, read_dataset
 
     try:

@@ -1,0 +1,244 @@
+"""Files of result tables: what they keep, and that they are written whole or not at all."""
+
+import os
+
+import astropy.units as u
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Column, MaskedColumn, QTable, Table
+from astropy.time import Time
+
+from astro_iicnet.exceptions import IICnetError, SourcesError
+from astro_iicnet.labels import Flag, Status
+from astro_iicnet.output import check_output, read_results, write_results
+from astro_iicnet.results import RESULT_COLUMNS, make_results
+from astro_iicnet.sources import read_sources
+
+PROVENANCE = {
+    "weights": "iicnet-sim-v1",
+    "sha256": "0123456789abcdef" * 4,
+    "priors": {"galaxy": 0.25, "quasar": 0.25, "star": 0.5},
+    "images": "simulated  sky, 'é' and \"so\" on",
+    "versions": ["1.0", None, 2],
+}
+DTYPES = ["U6", "f4", "f4", "f4", "U18", "i2"]
+PROBABILITIES = [[0.7, 0.2, 0.1], [0.2, 0.59, 0.21], [0.1, 0.3, 0.6], [np.nan] * 3, [np.nan] * 3]
+STATUS = [Status.OK, Status.OK, Status.OK, Status.BAD_COORDINATES, Status.RETRIEVAL_FAILED]
+FLAGS = [0, Flag.SATURATED, Flag.BRIGHTER_NEIGHBOUR | Flag.MISSING_PIXELS, 0, 0]
+
+
+def make_table(kind=Table):
+    table = kind({"id": [5, 4, 3, 2, 1], "ra": [1.0, 2, 3, 4, 5] * u.deg, "dec": [1.0, 2, 3, 99, 5] * u.deg})
+    table["name"] = ["a", "bé", "c", "", "e"]
+    table["mag"] = MaskedColumn(np.arange(5.0), mask=[0, 1, 0, 0, 0], unit="mag", description="W1")
+    table["count"] = MaskedColumn(np.arange(5), mask=[0, 0, 0, 0, 1])
+    table["flag"] = [True, False, True, False, True]
+    return table
+
+
+def make(table=None, **changed):
+    given = {
+        "probabilities": PROBABILITIES,
+        "status": STATUS,
+        "flags": FLAGS,
+        "provenance": PROVENANCE,
+    } | changed
+    return make_results(read_sources(make_table() if table is None else table), **given)
+
+
+def assert_same(read, written, names=None):
+    """Same names, values and masks."""
+    assert read.colnames == written.colnames
+    assert len(read) == len(written)
+    for name in names or written.colnames:
+        a, b = (np.ma.asarray(getattr(t[name], "value", t[name])) for t in (read, written))
+        assert np.ma.getmaskarray(a).tolist() == np.ma.getmaskarray(b).tolist(), name
+        assert a.tolist() == b.tolist(), name
+
+
+@pytest.mark.parametrize("kind", [Table, QTable])
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 5), slice(0, 3), slice(0, 0)])
+@pytest.mark.parametrize(
+    "name", ["r.csv", "r.ecsv", "r.fits", "r.FITS", "r.fits.gz", "r.vot", "r.xml", "r.parquet", "r.tsv"]
+)
+def test_round_trip(tmp_path, kind, rows, name):
+    if name == "r.parquet":
+        pytest.importorskip("pyarrow")
+    result = make(make_table(kind))[rows]
+    before = result.copy()
+    write_results(result, tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    assert_same(result, before)
+    assert result.meta == before.meta
+    read = read_results(tmp_path / name)
+    assert read.colnames == result.colnames
+    assert_same(read[list(RESULT_COLUMNS)], result[list(RESULT_COLUMNS)])
+    assert [read[name].dtype for name in RESULT_COLUMNS] == [np.dtype(dtype) for dtype in DTYPES]
+    for column in ("id", "mag", "count") if len(result) else ():
+        assert_same(read[[column]], result[[column]])
+    assert [text or "" for text in read["name"].tolist()] == result["name"].tolist()
+    if name not in ("r.csv", "r.tsv"):
+        assert read.meta == result.meta or {k: v for k, v in read.meta.items() if v} == result.meta
+        assert read["ra"].unit == u.deg
+        assert read["iicnet_class"].description == "Most probable class"
+
+
+def test_any_table_reader_sees_the_columns(tmp_path):
+    for name in ("r.csv", "r.ecsv", "r.fits", "r.vot"):
+        write_results(make(), tmp_path / name)
+        read = Table.read(tmp_path / name)
+        assert read.colnames == make().colnames
+        assert read["iicnet_p_star"].mask.tolist() == [False] * 3 + [True] * 2
+    with fits.open(tmp_path / "r.fits") as hdus:
+        assert "iicnet-sim-v1" in hdus[1].header["IICNET"]
+        assert hdus[1].columns["iicnet_flags"].format == "I"
+
+
+@pytest.mark.parametrize("name", ["r.ecsv", "r.fits", "r.parquet", "r.csv", "r.vot"])
+def test_coordinate_and_time_columns(tmp_path, name):
+    if name == "r.parquet":
+        pytest.importorskip("pyarrow")
+    table = make_table()
+    table.remove_columns(["ra", "dec"])
+    table["coord"] = SkyCoord([1, 2, 3, np.nan, 5], [1, 2, 3, 4, 5], unit="deg")
+    table["mjd"] = Time(np.arange(55000.0, 55005), format="mjd")
+    write_results(make(table), tmp_path / name)
+    read = read_results(tmp_path / name)
+    if name in ("r.csv", "r.vot"):
+        np.testing.assert_array_equal(read["coord.ra"][:3], [1, 2, 3])
+        np.testing.assert_array_equal(read["mjd"], table["mjd"].mjd)
+    else:
+        np.testing.assert_array_equal(read["coord"].ra.deg, table["coord"].ra.deg)
+        np.testing.assert_array_equal(getattr(read["mjd"], "mjd", read["mjd"]), table["mjd"].mjd)
+
+
+@pytest.mark.parametrize("name", ["r.ecsv", "r.fits", "r.parquet", "r.csv", "r.vot"])
+def test_pandas_columns(tmp_path, name):
+    if name == "r.parquet":
+        pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {
+            "ra": np.arange(5.0),
+            "dec": np.arange(5.0),
+            "text": ["a", None, "c", "d", "é"],
+            "mixed": np.array(["a", None, 1.5, "d", 2], dtype=object),
+            "whole": pd.array([1, None, 3, 4, 5], dtype="Int64"),
+            "kind": pd.Categorical(list("abcab")),
+            "date": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04", None]),
+        }
+    )
+    write_results(make(frame), tmp_path / name)
+    read = read_results(tmp_path / name)
+    assert len(read) == 5
+    assert read["text"][4] == "é"
+    assert str(read["mixed"][2]) == "1.5"
+    assert read["whole"].tolist() == [1, None, 3, 4, 5]
+    assert str(read["date"][1]).startswith("2020-01-02")
+
+
+def test_meta_that_a_format_cannot_hold(tmp_path):
+    table = make_table()
+    table["odd"] = Column(np.ones(5), unit=u.Unit("furlongs/foo", parse_strict="silent"))
+    table.meta |= {"nested": {"a": [1]}, "a long keyword": "é", "description": "my list"}
+    for name in ("r.ecsv", "r.fits", "r.vot", "r.csv"):
+        write_results(make(table), tmp_path / name)
+        read = read_results(tmp_path / name)
+        if name != "r.csv":
+            assert read.meta["astro_iicnet"] == PROVENANCE
+            assert read.meta["description"] == "my list"
+
+
+def test_a_table_without_provenance(tmp_path):
+    table = make()
+    del table.meta["astro_iicnet"]
+    for name in ("r.fits", "r.vot"):
+        write_results(table, tmp_path / name)
+        assert "astro_iicnet" not in read_results(tmp_path / name).meta
+
+
+def test_result_as_input_again(tmp_path):
+    write_results(make(), tmp_path / "r.fits")
+    table = Table.read(tmp_path / "r.fits")
+    table.remove_columns(list(RESULT_COLUMNS))
+    write_results(make(table, provenance={"run": 2}), tmp_path / "r.fits")
+    assert read_results(tmp_path / "r.fits").meta["astro_iicnet"] == {"run": 2}
+
+
+def test_overwrite(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("old")
+    with pytest.raises(IICnetError, match="it exists"):
+        write_results(make(), path, overwrite=False)
+    assert path.read_text() == "old"
+    write_results(make(), path)
+    assert len(read_results(path)) == 5
+
+
+def test_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "r.csv").symlink_to(tmp_path / "real" / "r.csv")
+    write_results(make(), tmp_path / "r.csv")
+    assert (tmp_path / "r.csv").is_symlink()
+    assert len(read_results(tmp_path / "real" / "r.csv")) == 5
+
+
+def test_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("old")
+    table = make()
+    table["image"] = np.ones((5, 2))
+    with pytest.raises(IICnetError, match=r"Cannot write .*r\.csv.*") as info:
+        write_results(table, path)
+    assert info.value.__suppress_context__
+    assert "\n" not in str(info.value)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["r.csv"]
+
+
+def test_interrupt_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "r.csv"
+    path.write_text("old")
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_results(make(), path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["r.csv"]
+
+
+@pytest.mark.parametrize("name", ["r", "r.foo", "r.csv.gz", "r.npz"])
+def test_unknown_format(tmp_path, name):
+    with pytest.raises(IICnetError, match=r"no table format.*\.ecsv, \.fits"):
+        write_results(make(), tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_formats_that_astropy_recognises(tmp_path):
+    assert check_output(tmp_path / "r.html") == (tmp_path / "r.html").resolve()
+    write_results(make(), tmp_path / "r.tex")
+    assert "iicnet" in (tmp_path / "r.tex").read_text()
+
+
+def test_output_that_cannot_be_written(tmp_path, monkeypatch):
+    with pytest.raises(IICnetError, match=r"the folder .*nowhere' does not exist"):
+        check_output(tmp_path / "nowhere" / "r.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(IICnetError, match="not an ordinary file"):
+        check_output(tmp_path / "folder.csv")
+    with pytest.raises(IICnetError, match="not an ordinary file"):
+        check_output("/dev/null")
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    with pytest.raises(IICnetError, match="no permission"):
+        check_output(tmp_path / "r.csv")
+
+
+def test_read_results_of_something_else(tmp_path):
+    make_table().write(tmp_path / "r.ecsv")
+    with pytest.raises(SourcesError, match="not a table of results: it has no 'iicnet_class'"):
+        read_results(tmp_path / "r.ecsv")
