@@ -1,9 +1,14 @@
 """Fixtures for all tests."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archive_server import ArchiveServer
+
+from astro_iicnet.config import conf
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -20,3 +25,13 @@ def shared_data() -> Path:
 def rng() -> np.random.Generator:
     """Random numbers, the same in every run."""
     return np.random.default_rng(20230814)
+
+
+@pytest.fixture
+def archive_server(tmp_path: Path) -> Iterator[ArchiveServer]:
+    """The archives on a local port, to which all settings lead; the store of cutouts is new and empty."""
+    with ExitStack() as stack:
+        server = stack.enter_context(ArchiveServer())
+        for name, value in {**server.settings(), "cache_dir": str(tmp_path)}.items():
+            stack.enter_context(conf.set_temp(name, value))
+        yield server
