@@ -28,8 +28,9 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def archive_server(tmp_path: Path) -> Iterator[ArchiveServer]:
-    """The archives on a local port, to which all settings lead; the store of cutouts is new and empty."""
+def archive_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+    """The archives on a local port, to which all settings lead; pauses are short, the store new and empty."""
+    monkeypatch.setattr("astro_iicnet.cutouts.transport.BACKOFF", 0.01)
     with ExitStack() as stack:
         server = stack.enter_context(ArchiveServer())
         for name, value in {**server.settings(), "cache_dir": str(tmp_path)}.items():

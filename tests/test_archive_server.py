@@ -2,15 +2,27 @@
 
 import gzip
 import io
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import archive_server as archive_server_package
 import numpy as np
 import pytest
 import requests
-from archive_server import ArchiveServer
+from archive_server import ArchiveServer, Fault, first_faults, permanent_faults, random_faults
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from astroquery.hips2fits import hips2fitsClass
+from astroquery.ipac.irsa import IrsaClass
+from scipy.ndimage import map_coordinates
 
-from astro_iicnet.allwise.tiles import TILE_SIZE, tile_grid
+from astro_iicnet.allwise.tiles import TILE_SIZE, best_tile, tile_grid
 from astro_iicnet.config import conf
 from astro_iicnet.cutouts.local import LocalFolder
 
@@ -51,11 +63,11 @@ def test_settings_lead_to_the_server(archive_server, tmp_path):
     assert conf.cache_dir == str(tmp_path)
 
 
-@pytest.mark.parametrize("url", [ibe_url, aws_url])
-def test_whole_tile_has_its_true_size_and_pixels(archive_server, url):
-    answer = get(url(archive_server, band=3))
+def test_whole_tile_has_its_true_size_and_pixels(archive_server):
+    answer = get(ibe_url(archive_server, band=3))
     assert answer.status_code == 200
     assert len(answer.content) == int(answer.headers["Content-Length"]) == TILE_BYTES
+    assert get(aws_url(archive_server, band=3), "66000000-").content == answer.content[66000000:]
     pixels, header = read(answer.content)
     assert pixels.shape == (TILE_SIZE, TILE_SIZE)
     assert (header["BAND"], header["COADDID"], header["MAGZP"], header["BUNIT"]) == (3, TILE, 18.0, "DN")
@@ -223,3 +235,245 @@ def test_head_tells_the_size(archive_server):
     answer = requests.head(ibe_url(archive_server), timeout=30)
     assert answer.headers["Content-Length"] == str(TILE_BYTES)
     assert answer.headers["Accept-Ranges"] == "bytes"
+
+
+def ask(server: ArchiveServer, byte_range: str | None = None) -> requests.Response:
+    if byte_range:
+        return get(ibe_url(server), byte_range)
+    return get(ibe_url(server), center="307.5,-13.4", size="45pix", gzip="false")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Fault.UNAVAILABLE, 503),
+        (Fault.UNAVAILABLE_RETRY_AFTER, 503),
+        (Fault.RATE_LIMITED, 429),
+        (Fault.SERVER_ERROR, 500),
+        (Fault.FORBIDDEN, 403),
+        (Fault.NOT_FOUND, 404),
+        (Fault.HTML, 200),
+    ],
+)
+def test_faulty_statuses(archive_server, fault, status):
+    archive_server.faults = first_faults(fault)
+    answer = ask(archive_server)
+    assert answer.status_code == status
+    assert answer.text.startswith("<!DOCTYPE html>")
+    assert answer.headers.get("Retry-After") == ("1" if fault is Fault.UNAVAILABLE_RETRY_AFTER else None)
+    assert ask(archive_server).status_code == 200
+    assert [request.fault for request in archive_server.requests] == [fault, None]
+
+
+def test_reset_and_truncated_bodies(archive_server):
+    archive_server.faults = first_faults(Fault.RESET, Fault.TRUNCATED, Fault.TRUNCATED_LENGTH)
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        ask(archive_server)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="7200 more expected"):
+        ask(archive_server)
+    short, whole = ask(archive_server), ask(archive_server)
+    assert int(short.headers["Content-Length"]) == len(short.content) == 7200
+    assert whole.content[:7200] == short.content
+    seen = [(request.status, request.n_bytes) for request in archive_server.requests]
+    assert seen == [(0, 0), (200, 7200), (200, 7200), (200, 14400)]
+    assert archive_server.n_bytes == 28800
+
+
+@pytest.mark.parametrize(
+    ("fault", "tile", "band"),
+    [
+        (Fault.OTHER_TILE, "3087m137_ac51", 1),
+        (Fault.OTHER_BAND, TILE, 4),
+        (Fault.NAN_WCS, TILE, 1),
+        (Fault.SLOW, TILE, 1),
+    ],
+)
+def test_wrong_images(archive_server, fault, tile, band):
+    archive_server.slow_seconds = 0.1
+    archive_server.faults = first_faults(fault)
+    bodies = [ask(archive_server).content for _ in range(2)]
+    bad, good = (fits.Header.fromstring(body[:5760]) for body in bodies)
+    assert (good["COADDID"], good["BAND"]) == (TILE, 1)
+    assert (bad["COADDID"], bad["BAND"]) == (tile, band)
+    assert (bad["NAXIS1"], bad["NAXIS2"]) == (good["NAXIS1"], good["NAXIS2"])
+    assert [b"CRVAL1  =                  NaN /" in body for body in bodies] == [fault is Fault.NAN_WCS, False]
+
+
+def test_wrong_image_shows_in_a_range_of_pixels(archive_server):
+    archive_server.faults = first_faults(Fault.OTHER_TILE)
+    bad, good = ask(archive_server, "5760-22139"), ask(archive_server, "5760-22139")
+    assert bad.headers["Content-Range"] == f"bytes 0-16379/{TILE_BYTES}"
+    assert good.headers["Content-Range"] == f"bytes 5760-22139/{TILE_BYTES}"
+    assert len(bad.content) == len(good.content)
+
+
+def test_random_faults_come_as_often_as_told_and_the_same_each_time():
+    plan = random_faults(0.1, seed=3, max_per_url=2)
+    first = [plan(f"url {i}", 0) for i in range(20_000)]
+    share = np.mean([fault is not None for fault in first])
+    assert share == pytest.approx(0.1, abs=0.01)
+    assert {fault for fault in first if fault} == set(Fault) - {Fault.FORBIDDEN, Fault.NOT_FOUND}
+    assert first == [plan(f"url {i}", 0) for i in range(20_000)]
+    assert not any(plan(f"url {i}", attempt) for i in range(2000) for attempt in (2, 3))
+
+
+def test_plan_sees_url_range_and_attempt(archive_server):
+    seen = []
+    archive_server.faults = lambda request, attempt: seen.append((request, attempt))
+    ask(archive_server)
+    ask(archive_server)
+    ask(archive_server, "0-5759")
+    path = ibe_url(archive_server).removeprefix(archive_server.url)
+    request = f"{path}?center=307.5,-13.4&size=45pix&gzip=false"
+    assert seen == [(request, 0), (request, 1), (f"{path} bytes=0-5759", 0)]
+    archive_server.faults = permanent_faults(lambda request: TILE in request)
+    assert [ask(archive_server).status_code for _ in range(3)] == [500, 500, 500]
+
+
+def test_requests_are_counted(archive_server):
+    archive_server.latency = 0.2
+    url = ibe_url(archive_server)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda i: get(url, center=f"{2000 + i},2000pix", size="45pix", gzip="false"), range(5)))
+    assert archive_server.n_requests == 5
+    assert archive_server.n_bytes == 5 * 14400
+    assert archive_server.peak_connections == 5
+    statistics = requests.get(archive_server.url + "/statistics?reset", timeout=30).json()
+    assert statistics["n_requests"] == statistics["statuses"]["200"] == 5
+    assert archive_server.n_requests == archive_server.peak_connections == 0
+
+
+def test_one_request_after_another_never_counts_as_two(archive_server):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda i: ask(archive_server), range(100)))
+    assert archive_server.peak_connections <= 2
+
+
+def test_connections_stay_open(archive_server):
+    with requests.Session() as session:
+        for _ in range(3):
+            session.get(ibe_url(archive_server), headers={"Range": "bytes=0-79"}, timeout=30)
+    assert archive_server.n_connections == 1
+    archive_server.reset()
+    assert archive_server.n_connections == 0
+
+
+def test_closed_server_answers_no_more():
+    with ArchiveServer() as server:
+        with requests.Session() as session:
+            session.get(ibe_url(server), headers={"Range": "bytes=0-79"}, timeout=30)
+            port = int(server.url.rpartition(":")[2])
+            server.slow_seconds = 1000
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def test_environment_leads_another_process_here(archive_server, tmp_path):
+    program = (
+        "from astro_iicnet.config import conf; print(conf.irsa_server, *conf.hips_servers, conf.retries)"
+    )
+    environment = archive_server.environment(tmp_path, retries=7)
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert run.stdout.split() == [archive_server.url, *conf.hips_servers, "7"]
+
+
+def irsa(server: ArchiveServer) -> IrsaClass:
+    service = IrsaClass()
+    service.sia_url = f"{server.url}/SIA"
+    return service
+
+
+def test_sia_answers_are_understood_by_astroquery(archive_server):
+    position = SkyCoord(*CENTRE, unit="deg")
+    table = irsa(archive_server).query_sia(pos=(position, 1 * u.arcsec), collection="wise_allwise")
+    science = table[table["dataproduct_subtype"] == "science"]
+    assert len(table) == 12
+    assert sorted(science["energy_bandpassname"]) == ["W1", "W2", "W3", "W4"]
+    assert set(table["obs_id"]) == {TILE} == set(best_tile(position)[0])
+    assert list(science["access_url"]) == [ibe_url(archive_server, band=band) for band in range(1, 5)]
+    np.testing.assert_allclose(science["s_ra"], archive_server.header(TILE, "W1")["CRVAL1"])
+    for url in science["access_url"]:
+        assert get(url, "0-79").status_code == 206
+
+
+def test_sia_lists_all_tiles_that_hold_a_position(archive_server):
+    grid = tile_grid()
+    ra, dec = grid["ra"][9000], grid["dec"][9000] + 0.757  # in the overlap of two rows of tiles
+    pos = (SkyCoord(ra, dec, unit="deg"), 1 * u.arcsec)
+    listed = set(irsa(archive_server).query_sia(pos=pos, collection="wise_allwise")["obs_id"])
+    rows = np.abs(grid["dec"] - dec) < 2
+    near = grid[rows & (np.abs((grid["ra"] - ra + 180) % 360 - 180) < 3)]["coadd_id"]
+    held = set()
+    for coadd_id in near:
+        wcs = WCS(archive_server.header(coadd_id, "W1"))
+        if np.all(np.abs(wcs.wcs_world2pix([[ra, dec]], 0) - 2047) < 2047.5):
+            held.add(str(coadd_id))
+    assert listed == held
+    assert len(listed) > 1
+
+
+def test_sia_of_another_collection_is_empty(archive_server):
+    pos = (SkyCoord(*CENTRE, unit="deg"), 1 * u.arcsec)
+    table = irsa(archive_server).query_sia(pos=pos, collection="allwise")
+    assert len(table) == 0
+    assert "access_url" in table.colnames
+
+
+@pytest.fixture
+def hips(archive_server):
+    service = hips2fitsClass()
+    service.server = conf.hips_servers[1]
+    return service
+
+
+def test_hips2fits_resamples_the_same_sky(archive_server, hips):
+    wcs = WCS(archive_server.header(TILE, "W3"))
+    frame = SkyCoord(*wcs.wcs_pix2world([[2500.0, 1500.0]], 0)[0], unit="deg", frame="fk5").icrs
+    grid = WCS(naxis=2)
+    grid.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    grid.wcs.crval = [frame.ra.deg, frame.dec.deg]
+    grid.wcs.crpix = [21, 21]
+    grid.wcs.cdelt = [-1.375 / 3600, 1.375 / 3600]
+    grid.pixel_shape = 41, 41
+    with hips.query_with_wcs("CDS/P/allWISE/W3", grid) as hdus:
+        image, header = hdus[0].data, hdus[0].header
+    assert "MAGZP" not in header
+    assert image.shape == (41, 41)
+    np.testing.assert_allclose(WCS(header).wcs_world2pix([[frame.ra.deg, frame.dec.deg]], 0), [[20, 20]])
+    part = archive_server.pixels(TILE, "W3", 1450, 1550, 2450, 2550)
+    rows, columns = np.indices(image.shape)
+    x, y = wcs.world_to_pixel(grid.pixel_to_world(columns, rows))
+    expected = map_coordinates(part, [y - 1450, x - 2450], order=1)
+    np.testing.assert_allclose(image, expected, rtol=1e-5)
+    assert image[20, 20] == pytest.approx(part[50, 50], rel=1e-5)
+
+
+def test_hips2fits_by_words(archive_server, hips):
+    with hips.query(
+        "CDS/P/allWISE/W1",
+        width=30,
+        height=20,
+        projection="TAN",
+        ra=CENTRE[0] * u.deg,
+        dec=CENTRE[1] * u.deg,
+        fov=1 * u.arcmin,
+    ) as hdus:
+        assert hdus[0].data.shape == (20, 30)
+        assert hdus[0].header["CDELT2"] == pytest.approx(1 / 60 / 30)
+        assert WCS(hdus[0].header).wcs_world2pix([CENTRE], 0)[0] == pytest.approx([14.5, 9.5])
+
+
+def test_hips2fits_refuses_an_unknown_survey(hips):
+    with pytest.raises(AttributeError, match="Unknown HiPS"):
+        hips.query("CDS/P/nothing", 9, 9, "TAN", 1 * u.deg, 1 * u.deg, 1 * u.arcmin)
+
+
+def test_served_from_the_command_line():
+    command = [sys.executable, "-m", "archive_server", "--faults", "1", "--slow-seconds", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(archive_server_package.__file__).parents[1])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            url = process.stdout.readline().split()[-1]
+            assert requests.get(f"{url}/statistics", timeout=30).json()["n_requests"] == 0
+        finally:
+            process.terminate()

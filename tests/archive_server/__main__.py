@@ -4,6 +4,7 @@ import argparse
 import threading
 
 from . import ArchiveServer, random_faults
+from .server import settings_text
 
 
 def main() -> None:
@@ -25,8 +26,7 @@ def main() -> None:
         retry_after=options.retry_after,
         slow_seconds=options.slow_seconds,
     ) as server:
-        for name, value in server.settings().items():
-            print(f"{name} = {', '.join(value) if isinstance(value, list) else value}", flush=True)
+        print(settings_text(server.settings()), end="", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

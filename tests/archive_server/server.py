@@ -1,5 +1,6 @@
 """The local server: requests, answers, faults and counters."""
 
+import os
 import threading
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,16 @@ from astropy.io import fits
 
 from .faults import Plan
 from .handler import Request, Server
+from .hips import HIPS, answer_hips
 from .images import AWS, IBE, Answer, answer_aws, answer_ibe
+from .sia import answer_capabilities, answer_sia
 from .sky import WHOLE, Box, Image, Sky
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """Settings as lines of a configuration file."""
+    values = {name: ", ".join(v) if isinstance(v, list) else v for name, v in settings.items()}
+    return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
 class ArchiveServer:
@@ -71,14 +80,28 @@ class ArchiveServer:
 
     def settings(self) -> dict[str, Any]:
         """Settings of astro_iicnet that lead to this server."""
-        hips = [f"{self.url}/hips2fits", f"{self.url}/mirror/hips2fits"]
-        return {"irsa_server": self.url, "aws_server": self.url, "hips_servers": hips}
+        return {
+            "irsa_server": self.url,
+            "aws_server": self.url,
+            "hips_servers": [self.url + path for path in HIPS],
+        }
+
+    def environment(self, folder: Path, **settings: Any) -> dict[str, str]:
+        """Environment of a process of its own that is to use this server, for ``subprocess.run(env=...)``.
+
+        Writes the settings, and those given besides, as a configuration file into a folder.
+        """
+        path = Path(folder) / "astro_iicnet" / "astro_iicnet.cfg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(settings_text(self.settings() | settings))
+        return {**os.environ, "XDG_CONFIG_HOME": str(folder)}
 
     def reset(self) -> None:
         """Forget all requests, how often each came, and the peak."""
         with self._lock:
             self.requests: list[Request] = []
-            self.peak_connections = 0
+            self.n_connections = 0
+            self.peak_connections = self._in_flight
             self._attempts: Counter[str] = Counter()
 
     @property
@@ -97,6 +120,7 @@ class ArchiveServer:
         return {
             "n_requests": len(requests),
             "n_bytes": sum(request.n_bytes for request in requests),
+            "n_connections": self.n_connections,
             "peak_connections": self.peak_connections,
             "statuses": dict(Counter(request.status for request in requests)),
             "faults": dict(Counter(request.fault.name for request in requests if request.fault)),
@@ -142,4 +166,10 @@ class ArchiveServer:
             return answer_ibe(self.sky, path, query)
         if path.startswith(AWS):
             return answer_aws(self.sky, path)
+        if path.rstrip("/") == "/SIA":
+            return answer_sia(self.url, query)
+        if path == "/SIA/capabilities":
+            return answer_capabilities(self.url)
+        if path in HIPS:
+            return answer_hips(self.sky, query)
         return Answer(404, b"not found\n", "text/plain")

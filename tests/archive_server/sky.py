@@ -60,10 +60,9 @@ class Sky:
 
     def add_source(self, ra: float, dec: float, flux: float) -> None:
         """Add a round source, FWHM 6.3 px, to every tile that holds the position [deg]; flux in DN."""
-        for coadd_id in tile_centres():
+        for coadd_id in tiles_near(ra, dec):
             x, y = locate(coadd_id, ra, dec)
-            if -0.5 <= x <= TILE_SIZE - 0.5 and -0.5 <= y <= TILE_SIZE - 0.5:
-                self._sources.setdefault(coadd_id, []).append(Source(x, y, flux))
+            self._sources.setdefault(coadd_id, []).append(Source(x, y, flux))
 
     def pixels(self, coadd_id: str, band: str, y0: int, y1: int, x0: int, x1: int) -> np.ndarray:
         """(y1 - y0, x1 - x0) float32 [DN], the truth."""
@@ -104,16 +103,33 @@ def _add(pixels: np.ndarray, source: Source, box: Box) -> None:
     pixels[bottom - y0 : top - y0, left - x0 : right - x0] += light.astype(np.float32)
 
 
-def locate(coadd_id: str, ra: float, dec: float) -> tuple[float, float]:
-    """Position [px from 0] in a tile of a place [deg, frame of the header]; NaN on the far side."""
-    centre_ra, centre_dec = np.radians(tile_centres()[coadd_id])
-    angle, dec = np.radians(ra) - centre_ra, np.radians(dec)
-    if np.sin(dec) * np.sin(centre_dec) + np.cos(dec) * np.cos(centre_dec) * np.cos(angle) <= 0:
-        return np.nan, np.nan
+def locate(coadd_id: str, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [px from 0] in a tile of places [deg, frame of the header]; NaN on the far side."""
+    return _project(*tile_centres()[coadd_id], ra, dec)
+
+
+def tiles_near(ra: float, dec: float, radius: float = 0.0) -> list[str]:
+    """Tiles that a circle [deg] touches, from south to north and by rising RA."""
+    centre_ra, centre_dec = np.array(list(tile_centres().values())).T
+    x, y = _project(centre_ra, centre_dec, ra, dec)
+    half = TILE_SIZE / 2
+    beyond = [np.maximum(np.abs(value - (_REFERENCE - 1)) - half, 0) for value in (x, y)]
+    touched = np.hypot(*beyond) * _SCALE <= radius
+    return [coadd_id for coadd_id, here in zip(tile_centres(), touched, strict=True) if here]
+
+
+def _project(
+    centre_ra: np.ndarray, centre_dec: np.ndarray, ra: np.ndarray, dec: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """SIN projection, north up: pixels from 0, NaN on the far side. All angles in deg."""
+    centre_dec, dec = np.radians(centre_dec), np.radians(dec)
+    angle = np.radians(ra - centre_ra)
+    towards = np.sin(dec) * np.sin(centre_dec) + np.cos(dec) * np.cos(centre_dec) * np.cos(angle)
     east = np.cos(dec) * np.sin(angle)
     north = np.sin(dec) * np.cos(centre_dec) - np.cos(dec) * np.sin(centre_dec) * np.cos(angle)
+    seen = np.where(towards > 0, 1.0, np.nan)
     middle = _REFERENCE - 1
-    return float(middle - np.degrees(east) / _SCALE), float(middle + np.degrees(north) / _SCALE)
+    return middle - np.degrees(east * seen) / _SCALE, middle + np.degrees(north * seen) / _SCALE
 
 
 @dataclass(frozen=True)
