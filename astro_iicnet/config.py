@@ -5,26 +5,36 @@ from astropy.config import ConfigItem, ConfigNamespace
 __all__ = ["Conf", "conf"]
 
 
+class _Item(ConfigItem):
+    """A setting whose line in the configuration file needs no section."""
+
+    rootname = "astro_iicnet"
+
+    def __init__(self, default: object, description: str, cfgtype: str) -> None:
+        super().__init__(default, description, cfgtype, module="astro_iicnet")
+
+
 class Conf(ConfigNamespace):
     """Settings of astro_iicnet, see `astropy.config`.
 
     Assign an attribute for the session, use ``conf.set_temp(name, value)`` for a while, or write
-    lines as ``timeout = 60`` to the configuration file ``astro_iicnet.cfg`` for good.
+    lines as ``timeout = 60`` to the configuration file ``astro_iicnet.cfg`` for good; its folder is
+    ``astropy.config.get_config_dir_path("astro_iicnet")``.
     """
 
     rootname = "astro_iicnet"
 
-    irsa_server = ConfigItem(
+    irsa_server = _Item(
         "https://irsa.ipac.caltech.edu",
         "Where images='irsa' finds the AllWISE Atlas (service IBE) and verify=True its index (SIA).",
         cfgtype="string",
     )
-    aws_server = ConfigItem(
+    aws_server = _Item(
         "https://nasa-irsa-wise.s3.us-west-2.amazonaws.com",
         "Where images='aws' finds the public copy of the AllWISE Atlas.",
         cfgtype="string",
     )
-    hips_servers = ConfigItem(
+    hips_servers = _Item(
         [
             "https://alasky.cds.unistra.fr/hips-image-services/hips2fits",
             "https://alaskybis.cds.unistra.fr/hips-image-services/hips2fits",
@@ -32,23 +42,21 @@ class Conf(ConfigNamespace):
         "Services that images='hips' asks, one after the other.",
         cfgtype="string_list",
     )
-    timeout = ConfigItem(120.0, "Seconds to wait for an answer of a server.", cfgtype="float(min=0.001)")
-    retries = ConfigItem(5, "How often a request that failed is sent again.", cfgtype="integer(min=0)")
-    max_connections = ConfigItem(
+    timeout = _Item(120.0, "Seconds to wait for an answer of a server.", cfgtype="float(min=0.001)")
+    retries = _Item(5, "How often a request that failed is sent again.", cfgtype="integer(min=0)")
+    max_connections = _Item(
         8, "Connections to one server at a time, over all threads.", cfgtype="integer(min=1)"
     )
-    tile_threshold = ConfigItem(
+    tile_threshold = _Item(
         50,
         "Sources in one tile from which its rows are fetched rather than a cutout for each source.",
         cfgtype="integer(min=1)",
     )
-    cache_dir = ConfigItem(
+    cache_dir = _Item(
         "", "Folder of the store of cutouts; empty for the cache folder of astropy.", cfgtype="string"
     )
-    cache_size = ConfigItem(
-        10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0)"
-    )
-    offline = ConfigItem(False, "Use the store of cutouts only, open no connection.", cfgtype="boolean")
+    cache_size = _Item(10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0)")
+    offline = _Item(False, "Use the store of cutouts only, open no connection.", cfgtype="boolean")
 
 
 conf = Conf()
