@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -358,14 +359,16 @@ def test_connections_stay_open(archive_server):
     assert archive_server.n_connections == 0
 
 
-def test_closed_server_answers_no_more():
-    with ArchiveServer() as server:
-        with requests.Session() as session:
-            session.get(ibe_url(server), headers={"Range": "bytes=0-79"}, timeout=30)
-            port = int(server.url.rpartition(":")[2])
-            server.slow_seconds = 1000
+def test_closing_waits_for_nobody():
+    with ThreadPoolExecutor(1) as pool, requests.Session() as idle:
+        with ArchiveServer(first_faults(None, Fault.SLOW), slow_seconds=1e4) as server:
+            idle.get(ibe_url(server), headers={"Range": "bytes=0-79"}, timeout=30)
+            slow = pool.submit(ask, server, "0-79")
+            while server.n_connections < 2:
+                time.sleep(0.01)
+        assert slow.exception(timeout=60) or len(slow.result().content) == 80
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=30)
+        socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=30)
 
 
 def test_environment_leads_another_process_here(archive_server, tmp_path):
