@@ -410,12 +410,6 @@ def test_real_field(shared_data):
         assert np.hypot(*(np.array(peak) - 20)) < 4
 
 
-@pytest.mark.parametrize("name", ["irsa", "aws", "hips"])
-def test_archives_come_later(name):
-    with pytest.raises(ImagesError, match=f"{name}.*later version.*'simulated'"):
-        open_images(name)
-
-
 def test_open_images(folder):
     assert open_images("simulated").name == "simulated"
     assert open_images(folder).path == open_images(str(folder)).path == folder
