@@ -109,6 +109,27 @@ class AtlasImage:
         )
         return x, y, margin
 
+    def header(self) -> fits.Header:
+        """The cards of the image, and those of the file's first header that it lacks.
+
+        Returns
+        -------
+        `~astropy.io.fits.Header`
+            A copy.
+
+        Raises
+        ------
+        ImagesError
+            If the file cannot be read any more.
+        """
+        try:
+            with fits.open(self.path) as hdus:
+                header = hdus[self.hdu].header.copy()
+                header.extend(hdus[0].header.copy(strip=True), unique=True)
+                return header
+        except OSError as error:
+            raise ImagesError(f"{str(self.path)!r} is not readable ({error}).") from None
+
     def read(self) -> np.ndarray:
         """The pixels [DN], mapped into memory where the file allows it.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 
 from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.atlas import AtlasImage, read_atlas_images, unit_vectors
@@ -61,7 +62,7 @@ class LocalFolder:
                 f"{str(path)!r} is not a folder. Give the folder that holds the AllWISE Atlas images."
             )
         self._tiles: dict[str, list[AtlasImage]] = {}
-        files = list(_fits_files(self.path))
+        files = list(fits_files(self.path))
         for file in files:
             images, problems = read_atlas_images(file)
             for problem in problems:
@@ -131,6 +132,31 @@ class LocalFolder:
         bad = core_is_missing(cutouts.pixels, cutouts.offset) & (cutouts.status == Status.OK)
         cutouts.status[bad] = Status.BAD_PIXELS
         return cutouts
+
+    def header(self, coadd_id: str, band: str) -> fits.Header:
+        """Header of the first image of a tile in one band.
+
+        Parameters
+        ----------
+        coadd_id : str
+            The tile, as in "1210p015_ac51".
+        band : str
+            Band name.
+
+        Returns
+        -------
+        `~astropy.io.fits.Header`
+            The cards of the image, and those of the file's first header that it lacks.
+
+        Raises
+        ------
+        ImagesError
+            If the folder has no such image, or it cannot be read.
+        """
+        for image in self._tiles.get(coadd_id, []):
+            if image.band == band:
+                return image.header()
+        raise ImagesError(f"No image of tile {coadd_id!r} in {band} in {str(self.path)!r}.")
 
     def _serve(
         self, coords: SkyCoord, rows: np.ndarray, cutouts: Cutouts, broken: set[AtlasImage]
@@ -271,8 +297,24 @@ def _cut_band(
     return problem
 
 
-def _fits_files(folder: Path) -> Iterator[Path]:
-    """FITS files in a folder and below, in order of name, hidden ones left out; no links to folders."""
+def fits_files(folder: Path) -> Iterator[Path]:
+    """FITS files in a folder and below, in order of name; no hidden ones, no links to folders.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to look.
+
+    Yields
+    ------
+    pathlib.Path
+        A file, by the ending of its name.
+
+    Warns
+    -----
+    FileSkippedWarning
+        For each folder that cannot be read.
+    """
 
     def refused(error: OSError) -> None:
         _warn_skipped(Path(error.filename), f"not readable ({error.strerror})")

@@ -2,6 +2,7 @@
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 
 from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
@@ -58,3 +59,25 @@ class SimulatedSky:
         status[inside & core_is_missing(pixels, offset)] = Status.BAD_PIXELS
         tile = np.where(inside, "simulated", "")
         return Cutouts(pixels, offset, tuple(bands), zero_points(bands), status, tile)
+
+    def header(self, coadd_id: str, band: str) -> fits.Header:
+        """Header of the field in one band, with the cards of an image of the Atlas.
+
+        Parameters
+        ----------
+        coadd_id : str
+            "simulated", the only tile.
+        band : str
+            Band name.
+
+        Returns
+        -------
+        `~astropy.io.fits.Header`
+            Coordinates, BAND, COADDID, MAGZP and BUNIT.
+        """
+        from astro_iicnet.simulation.field import simulated_field
+
+        (magzp,) = zero_points((band,))
+        header = simulated_field().wcs.to_header()
+        header.update(BAND=int(band[1:]), COADDID=coadd_id, MAGZP=float(magzp), BUNIT="DN")
+        return header
