@@ -110,35 +110,76 @@ def best_tile(coords: SkyCoord) -> tuple[np.ndarray, np.ndarray]:
         (N,) float64 [px of 1.375 arcsec]: distance to the nearest edge of that tile, NaN where the
         position is NaN. Good to 0.1 px; for the pixels themselves use the image's header.
     """
+    number, margin = best_tile_number(coords)
+    return np.append(_coadd_ids(), "")[number], margin
+
+
+def best_tile_number(coords: SkyCoord) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `best_tile`, by number: quicker to sort and count when there are millions.
+
+    Parameters
+    ----------
+    coords : `~astropy.coordinates.SkyCoord`
+        (N,) positions in any frame; NaN marks one that is not usable.
+
+    Returns
+    -------
+    number : numpy.ndarray
+        (N,) int row of `tile_grid`, -1 where the position is NaN.
+    margin : numpy.ndarray
+        (N,) float64 as in `best_tile`.
+    """
     icrs = coords.icrs
     ra, dec = np.atleast_1d(icrs.ra.deg) % 360, np.atleast_1d(icrs.dec.deg)
     usable = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    tile = np.full(len(ra), len(_coadd_ids()))
+    number = np.full(len(ra), -1)
     margin = np.full(len(ra), np.nan)
     for start in range(0, len(usable), _CHUNK):  # bounded memory, and quicker: it stays in the cache
         chunk = usable[start : start + _CHUNK]
-        tile[chunk], margin[chunk] = _best_of_neighbours(ra[chunk], dec[chunk])
-    return np.append(_coadd_ids(), "")[tile], margin
+        number[chunk], margin[chunk] = _best_of_neighbours(ra[chunk], dec[chunk])
+    return number, margin
 
 
 def _best_of_neighbours(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index in the grid and margin [px] of the best of the six tiles around each position [deg]."""
+    """Number and margin [px] of the best of the six tiles around each position [deg]."""
+    nearest_row = np.rint(dec / _ROW_STEP).astype(int) + _POLAR_ROW
+    number, margin = _best_in_row(nearest_row.clip(0, _N_ROWS - 1), ra, dec)
+    for shift in (-1, 1):
+        row = np.clip(nearest_row + shift, 0, _N_ROWS - 1)
+        near = np.flatnonzero(_largest_margin(row, dec) > margin)
+        other, to_edge = _best_in_row(row[near], ra[near], dec[near])
+        better = to_edge > margin[near]
+        number[near[better]], margin[near[better]] = other[better], to_edge[better]
+    return number, margin
+
+
+def _best_in_row(row: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The better of the two tiles of a row between which each position lies."""
     rows = _rows()
     sin_dec, cos_dec = np.sin(np.radians(dec)), np.cos(np.radians(dec))
-    nearest_row = np.rint(dec / _ROW_STEP).astype(int) + _POLAR_ROW
-    tile = np.zeros(len(ra), dtype=int)
-    margin = np.full(len(ra), -np.inf)
-    for shift in (0, -1, 1):
-        row = np.clip(nearest_row + shift, 0, _N_ROWS - 1)
-        sin_row, cos_row = np.sin(np.radians(rows.dec))[row], np.cos(np.radians(rows.dec))[row]
-        step, n_tiles = rows.ra_step[row], rows.n_tiles[row]
-        west = np.minimum((ra / step).astype(int), n_tiles - 1)
-        for column in (west, (west + 1) % n_tiles):
-            angle = np.radians(ra - column * step)
-            x = cos_dec * np.sin(angle)
-            y = sin_dec * cos_row - cos_dec * sin_row * np.cos(angle)
-            to_edge = TILE_SIZE / 2 - np.degrees(np.maximum(np.abs(x), np.abs(y))) * 3600 / PIXEL_SCALE
-            better = to_edge > margin
-            margin[better] = to_edge[better]
-            tile[better] = (rows.first[row] + column)[better]
-    return tile, margin
+    sin_row, cos_row = np.sin(np.radians(rows.dec))[row], np.cos(np.radians(rows.dec))[row]
+    step, n_tiles = rows.ra_step[row], rows.n_tiles[row]
+    west = np.minimum((ra / step).astype(int), n_tiles - 1)
+    columns = np.stack([west, (west + 1) % n_tiles])
+    angle = np.radians(ra - columns * step)
+    x = cos_dec * np.sin(angle)
+    y = sin_dec * cos_row - cos_dec * sin_row * np.cos(angle)
+    margin = _pixels_inside(np.maximum(np.abs(x), np.abs(y)))
+    east_is_better = margin[1] > margin[0]
+    column = np.where(east_is_better, columns[1], columns[0])
+    return rows.first[row] + column, np.where(east_is_better, margin[1], margin[0])
+
+
+def _largest_margin(row: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """No tile of the row can hold a position of this declination [deg] with a larger margin [px]."""
+    rows = _rows()
+    row_dec = np.radians(rows.dec)
+    widest_gap = np.radians(np.maximum(rows.ra_step, 360 - rows.ra_step * (rows.n_tiles - 1)))
+    bend = np.abs(np.sin(row_dec)) * (1 - np.cos(widest_gap))
+    dec = np.radians(dec)
+    return _pixels_inside(np.abs(np.sin(dec - row_dec[row])) - np.cos(dec) * bend[row])
+
+
+def _pixels_inside(distance: np.ndarray) -> np.ndarray:
+    """Distance to the edge of a tile [px] from that to its middle [rad, along one axis]."""
+    return TILE_SIZE / 2 - np.degrees(distance) * 3600 / PIXEL_SCALE

@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from astro_iicnet.allwise.tiles import TILE_SIZE, best_tile, tile_grid
+from astro_iicnet.allwise.tiles import TILE_SIZE, best_tile, best_tile_number, tile_grid
 
 # Published names and centres: both polar rows, the equator, the ends of rows, names that end on a
 # rounding edge. The first was read from the header of an image.
@@ -165,3 +165,14 @@ def test_centre_of_real_image(shared_data):
     grid = tile_grid()
     centre = grid[grid["coadd_id"] == header["COADDID"]]
     assert separation(centre, header["CRVAL1"], header["CRVAL2"]).max() < 1e-6
+
+
+def test_numbers_are_rows_of_the_grid(rng):
+    coords = random_sky(rng, 2000)
+    coords = SkyCoord(np.append(coords.ra.deg, np.nan), np.append(coords.dec.deg, 0.0), unit="deg")
+    number, margin = best_tile_number(coords)
+    coadd_id, same_margin = best_tile(coords)
+    assert number[-1] == -1
+    assert coadd_id[-1] == ""
+    np.testing.assert_array_equal(tile_grid()["coadd_id"][number[:-1]], coadd_id[:-1])
+    np.testing.assert_array_equal(margin, same_margin)
