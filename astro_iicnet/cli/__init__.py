@@ -6,6 +6,7 @@ torch and the archives are imported inside the verbs, so that ``--help`` answers
 import click
 
 from astro_iicnet.cli.classification import classify, example
+from astro_iicnet.cli.cutouts import cutouts
 from astro_iicnet.cli.information import info, weights
 from astro_iicnet.cli.learning import evaluate, simulate, train
 from astro_iicnet.exceptions import IICnetError
@@ -44,5 +45,5 @@ def main() -> None:
     """
 
 
-for _command in (example, classify, simulate, train, evaluate, weights, info):
+for _command in (example, classify, cutouts, simulate, train, evaluate, weights, info):
     main.add_command(_command)
