@@ -15,7 +15,14 @@ import requests
 from requests import exceptions as failures
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, Retry
-from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError, MaxRetryError, ProtocolError
+from urllib3.exceptions import (
+    HTTPError,
+    InvalidHeader,
+    LocationParseError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+)
 from urllib3.exceptions import TimeoutError as UrllibTimeout
 
 from astro_iicnet._version import version
@@ -29,7 +36,7 @@ LONGEST_PAUSE = 60.0
 """Where the growth of pauses ends [s]; a server may ask for longer ones."""
 
 PATIENCE = 3600.0
-"""How long one request waits for a server that limits its rate [s]; from then on a try is a try."""
+"""How long one request waits for a server that limits its rate, or is gone [s]; then a try is a try."""
 
 SLOWEST = 20_000.0
 """A body may take `conf.timeout`, and its size over this [bytes/s]."""
@@ -115,7 +122,7 @@ class Transport:
         """
         server = self._server(url)
         retry = Retry(
-            conf.retries,
+            0 if server.given_up and not server.has_answered else conf.retries,
             status_forcelist=_PASSING,
             backoff_factor=BACKOFF,
             backoff_jitter=BACKOFF,
@@ -128,15 +135,13 @@ class Transport:
                 with server.slot():
                     body = self._ask(server, retry, url, params, byte_range, max_bytes)
                 return check(body)
-            except _RateLimitError as error:
-                server.pause(error.retry_after)
-                patient_until = patient_until or monotonic() + PATIENCE
-                if monotonic() < patient_until:
-                    continue
-                retry = _one_less(retry, server, error, tries)
             except _HOPELESS as error:
                 raise RetrievalError(f"{server.name} cannot be asked: {error}") from error
             except (_StatusError, BrokenBodyError, requests.RequestException, HTTPError) as error:
+                if server.must_be_left_alone(error):
+                    patient_until = patient_until or monotonic() + PATIENCE
+                    if monotonic() < patient_until:
+                        continue
                 retry = _one_less(retry, server, error, tries)
             sleep(retry.get_backoff_time())
 
@@ -162,6 +167,7 @@ class Transport:
         headers = {"Range": f"bytes={byte_range[0]}-{byte_range[1]}"} if byte_range else None
         timeout = conf.timeout
         with self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True) as response:
+            server.has_answered = True
             _check_status(response, server, retry)
             if byte_range:
                 _check_range(response, *byte_range)
@@ -179,6 +185,8 @@ class _Server:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.has_answered = False
+        self.given_up = False
         self._changed = Condition()
         self._n_requests = 0
         self._n_pauses = 0
@@ -204,6 +212,16 @@ class _Server:
             with self._changed:
                 self._n_requests -= 1
                 self._changed.notify_all()
+
+    def must_be_left_alone(self, problem: Exception) -> bool:
+        """Begin a pause where a problem calls for one: a limited rate, or a connection lost on the way."""
+        if isinstance(problem, _RateLimitError):
+            self.pause(problem.retry_after)
+            return True
+        if self.has_answered and _is_unreachable(problem):
+            self.pause(None)
+            return True
+        return False
 
     def pause(self, seconds: float | None) -> None:
         """Send nothing for a while; without a time, for a pause that grows with the number of pauses."""
@@ -254,7 +272,14 @@ def _one_less(retry: Retry, server: _Server, problem: Exception, tries: int) -> 
     try:
         return retry.increment("GET")
     except MaxRetryError:
+        server.given_up |= _is_unreachable(problem)
         raise RetrievalError(f"{server.name} {_in_words(problem)} (tries: {tries}).") from problem
+
+
+def _is_unreachable(problem: Exception) -> bool:
+    """Tell whether no connection came about: nobody there, no such name, or no network."""
+    reason = getattr(problem.args[0], "reason", None) if problem.args else None
+    return isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError)
 
 
 def _check_status(response: requests.Response, server: _Server, retry: Retry) -> None:

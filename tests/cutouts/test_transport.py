@@ -270,6 +270,42 @@ def test_nobody_there(web):
         port = closed.getsockname()[1]
         with pytest.raises(RetrievalError, match=rf"{port} does not answer \(.*refused\) \(tries: 4\)"):
             web.get(f"http://127.0.0.1:{port}/a", whole, max_bytes=9)
+        # Who could not be reached once is not tried at length for each of a million rows.
+        with pytest.raises(RetrievalError, match=r"\(tries: 1\)"):
+            web.get(f"http://127.0.0.1:{port}/b", whole, max_bytes=9)
+
+
+def lose_connection(web: Transport, monkeypatch, n_times: int) -> None:
+    """Let the next connections lead nowhere, as in a network that is away for a while."""
+    ask = web._session.get
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    urls = iter([nowhere] * n_times)
+    monkeypatch.setattr(web._session, "get", lambda url, **keys: ask(next(urls, url), **keys))
+
+
+def test_a_network_that_comes_back_costs_no_rows(server, web, monkeypatch):
+    get(web, server)
+    lose_connection(web, monkeypatch, 10)  # more than the tries
+    assert get(web, server, "/b") == BODY
+
+
+def test_a_network_that_stays_away(server, web, monkeypatch):
+    get(web, server)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    lose_connection(web, monkeypatch, 100)
+    with pytest.raises(RetrievalError, match=r"refused\) \(tries: 4\)"):
+        get(web, server, "/b")
+
+
+def test_who_is_back_has_all_tries(server, web, monkeypatch):
+    lose_connection(web, monkeypatch, 4)
+    with pytest.raises(RetrievalError, match="refused"):
+        get(web, server)
+    get(web, server)
+    server.script = [500] * 3
+    assert get(web, server, "/b") == BODY
 
 
 @pytest.mark.parametrize("url", ["irsa.example/a", "ftp://127.0.0.1/a", "http:///a", "http://127.0.0.1:x/"])
