@@ -1,37 +1,29 @@
 """The front door: positions in, the same table with classes out."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.coordinates import SkyCoord
 from astropy.table import Table
-from tqdm import tqdm
 
 from astro_iicnet.allwise.bands import zero_points
-from astro_iicnet.cutouts import open_images
-from astro_iicnet.cutouts.base import Cutouts, CutoutSource
+from astro_iicnet.cutouts import Images, open_images
+from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.cutouts.quality import core_is_missing
 from astro_iicnet.exceptions import IICnetError, ImagesError
+from astro_iicnet.job import Job, run_in_memory, run_to_file
 from astro_iicnet.labels import CLASSES, Status
-from astro_iicnet.output import check_output, check_storable, write_results
 from astro_iicnet.photometry.measurement import measure
-from astro_iicnet.priors import read_priors, reweight
-from astro_iicnet.results import check_names, make_results
-from astro_iicnet.sources import Sources, read_sources
+from astro_iicnet.priors import read_priors
+from astro_iicnet.resume import new_findings
+from astro_iicnet.sources import read_sources
 from astro_iicnet.weights import Weights, load_weights
 
 if TYPE_CHECKING:
     from astro_iicnet.preprocessing import Preprocess
-
-CHUNK_SIZE = 2048
-"""Sources fetched and classified at a time: about 40 MB of pixels in three bands."""
 
 Priors = Mapping[str, float] | Sequence[float]
 
@@ -149,7 +141,7 @@ class IICnetClassifier:
         self,
         table: Any,
         *,
-        images: str | Path | CutoutSource = "irsa",
+        images: Images = "irsa",
         ra: str | None = None,
         dec: str | None = None,
         priors: Priors | None = None,
@@ -162,9 +154,10 @@ class IICnetClassifier:
         ----------
         table : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord`, pandas.DataFrame, path or Sources
             Positions, see `~astro_iicnet.sources.read_sources`.
-        images : str, pathlib.Path or CutoutSource, default "irsa"
+        images : str, pathlib.Path, CutoutSource or list of these, default "irsa"
             Where the pixels come from: a name, a folder of FITS files, or an object with
-            ``fetch``; see `~astro_iicnet.cutouts.open_images`.
+            ``fetch``; see `~astro_iicnet.cutouts.open_images`. Those in a list are tried one after
+            the other, and the column ``iicnet_images`` says which one served a row.
         ra, dec : str, optional
             Columns that hold the position. Default: those under the usual names.
         priors : mapping of str to float or sequence of float, optional
@@ -193,31 +186,37 @@ class IICnetClassifier:
             If the weights cannot be loaded.
         IICnetError
             If the priors or the device make no sense.
+
+        Warns
+        -----
+        RetrievalWarning
+            If images of another survey are taken.
         """
-        fractions = None if priors is None else read_priors(priors)
-        sources = read_sources(table, ra=ra, dec=dec)
-        check_names(sources.table)
-        source = open_images(images)
-        self._check_survey(source, allow_other_survey)
-        return self._classify(sources, source, fractions, progress)
+        return run_in_memory(self._prepare(table, images, ra, dec, priors, progress, allow_other_survey))
 
     def classify_file(
         self,
         input: str | Path,
         output: str | Path,
         *,
-        images: str | Path | CutoutSource = "irsa",
+        images: Images = "irsa",
         ra: str | None = None,
         dec: str | None = None,
         priors: Priors | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
         overwrite: bool = False,
+        resume: bool = False,
+        retry_failed: bool = False,
+        chunk_size: int | None = None,
     ) -> Table:
         """Classify a list in a file and write the result to another.
 
         That the output can be written, in a format that holds the columns of the list, is checked
-        before the work starts.
+        before the work starts. What is found is kept chunk by chunk in a folder beside the output,
+        called as the output with ``.partial`` at the end, until the output is complete and in its
+        place: a run that was killed goes on where it was, and ends with the table of a run that was
+        not.
 
         Parameters
         ----------
@@ -228,7 +227,16 @@ class IICnetClassifier:
         images, ra, dec, priors, progress, allow_other_survey
             See `classify`.
         overwrite : bool, default False
-            Replace the output if it exists.
+            Start anew, in place of the output or the unfinished run that is there.
+        resume : bool, default False
+            Do only what an earlier run has not done; if there was none, all. Weights, images,
+            positions and chunk size must be those of that run; priors may be others.
+        retry_failed : bool, default False
+            With ``resume``: do again the rows whose images could not be had (``retrieval_failed``), of
+            an unfinished run or of a finished output. That output must be in a format that keeps the
+            provenance: FITS, ECSV, Parquet or VOTable.
+        chunk_size : int, optional
+            Sources at a time. Default: 2048, or that of the run that goes on.
 
         Returns
         -------
@@ -238,46 +246,51 @@ class IICnetClassifier:
         Raises
         ------
         IICnetError
-            As `classify`, or if the output cannot be written.
+            As `classify`, or if the output cannot be written, there is one already, another run is
+            writing it, or an earlier run cannot be resumed with these arguments.
+
+        Warns
+        -----
+        RetrievalWarning
+            As `classify`.
         """
-        check_output(output, overwrite=overwrite)
-        sources = read_sources(input, ra=ra, dec=dec)
-        check_storable(sources.table, output, overwrite=overwrite)
-        result = self.classify(
-            sources, images=images, priors=priors, progress=progress, allow_other_survey=allow_other_survey
+
+        def prepare() -> Job:
+            return self._prepare(input, images, ra, dec, priors, progress, allow_other_survey)
+
+        return run_to_file(
+            prepare,
+            output,
+            overwrite=overwrite,
+            resume=resume,
+            retry_failed=retry_failed,
+            chunk_size=chunk_size,
         )
-        write_results(result, output, overwrite=overwrite)
-        return result
 
-    def _check_survey(self, source: CutoutSource, allowed: bool) -> None:
-        survey = self.weights_.record["survey"]
-        if source.survey != survey and not allowed:
-            raise ImagesError(
-                f"The images {source.name!r} are of the survey {source.survey!r}; the weights "
-                f"{self.weights_.name!r} were trained on {survey!r}. Their classes would not be "
-                "worth much: take other images or weights, or say allow_other_survey=True."
-            )
+    def _prepare(
+        self,
+        table: Any,
+        images: Images,
+        ra: str | None,
+        dec: str | None,
+        priors: Priors | None,
+        progress: bool,
+        allow_other_survey: bool,
+    ) -> Job:
+        fractions = None if priors is None else read_priors(priors)
+        sources = read_sources(table, ra=ra, dec=dec)
+        source = open_images(images)
+        job = Job(sources, source, self.weights_.record, self._judge, fractions, progress)
+        job.check_survey(allow_other=allow_other_survey)
+        return job
 
-    def _classify(
-        self, sources: Sources, source: CutoutSource, fractions: np.ndarray | None, progress: bool
-    ) -> Table:
-        status = np.array(sources.status, dtype=np.uint8)
-        probabilities = np.full((len(status), len(CLASSES)), np.nan, dtype=np.float32)
-        flags = np.zeros(len(status), dtype=np.int16)
-        usable = np.flatnonzero(status == Status.OK)
-        bands = self.weights_.bands
-        with tqdm(total=len(usable), unit="source", disable=not progress) as bar:
-            for chunk, cutouts in _fetch_chunks(source, sources.coords[usable], bands):
-                rows = usable[chunk]
-                cutouts = self._select_bands(cutouts)
-                probabilities[rows], status[rows] = self._predict(cutouts)
-                flags[rows] = measure(cutouts).flags
-                bar.update(len(rows))
-        training = np.array(self.weights_.record["training_fractions"], dtype=float)
-        if fractions is not None:
-            probabilities = reweight(probabilities, fractions, training)
-        meta = self._provenance(source, training if fractions is None else fractions)
-        return make_results(sources, probabilities, status, flags, meta)
+    def _judge(self, cutouts: Cutouts) -> np.ndarray:
+        """Findings (N,): probabilities, status and flags."""
+        cutouts = self._select_bands(cutouts)
+        findings = new_findings(cutouts.status)
+        findings["probabilities"], findings["status"] = self._predict(cutouts)
+        findings["flags"] = measure(cutouts).flags
+        return findings
 
     def _select_bands(self, cutouts: Cutouts) -> Cutouts:
         """The bands of the weights, in their order."""
@@ -291,13 +304,11 @@ class IICnetClassifier:
                 f"the cutouts lack {', '.join(missing)}."
             )
         columns = [cutouts.bands.index(band) for band in bands]
-        return Cutouts(
-            cutouts.pixels[:, columns],
-            cutouts.offset,
-            bands,
-            np.asarray(cutouts.magzp)[columns],
-            cutouts.status,
-            cutouts.tile,
+        return replace(
+            cutouts,
+            pixels=cutouts.pixels[:, columns],
+            bands=bands,
+            magzp=np.asarray(cutouts.magzp)[columns],
         )
 
     def _predict(self, cutouts: Cutouts) -> tuple[np.ndarray, np.ndarray]:
@@ -336,41 +347,3 @@ class IICnetClassifier:
         if np.allclose(magzp, zero_points(weights.bands), rtol=0, atol=1e-4):
             return weights.preprocess
         return Preprocess(weights.preprocess.recipe, weights.bands, magzp)
-
-    def _provenance(self, source: CutoutSource, fractions: np.ndarray) -> dict[str, Any]:
-        packages = ("astro_iicnet", "astropy", "numpy", "torch")
-        return {
-            "weights": self.weights_.name,
-            "weights_sha256": self.weights_.record["sha256"],
-            "images": source.name,
-            "survey": source.survey,
-            "priors": {name: float(value) for name, value in zip(CLASSES, fractions, strict=True)},
-            "versions": {package: version(package) for package in packages},
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
-
-def _fetch_chunks(
-    source: CutoutSource, coords: SkyCoord, bands: tuple[str, ...]
-) -> Iterator[tuple[slice, Cutouts]]:
-    """Chunks in order; the next one is fetched while the caller works on this one."""
-
-    def fetch(start: int) -> Cutouts:
-        chunk = coords[start : start + CHUNK_SIZE]
-        cutouts = source.fetch(chunk, bands)
-        if len(cutouts) != len(chunk):
-            raise ImagesError(
-                f"The images {source.name!r} brought {len(cutouts)} cutouts for {len(chunk)} positions; "
-                "expected one for each."
-            )
-        return cutouts
-
-    starts = range(0, len(coords), CHUNK_SIZE)
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as executor:
-        pending = deque(executor.submit(fetch, start) for start in starts[:1])
-        for index, start in enumerate(starts):
-            cutouts = pending.popleft().result()
-            pending.extend(executor.submit(fetch, later) for later in starts[index + 1 : index + 2])
-            yield slice(start, start + CHUNK_SIZE), cutouts
-            # Or three chunks would be alive when the next has come.
-            del cutouts

@@ -6,6 +6,8 @@ import os
 import secrets
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from astropy.io.registry import IORegistryError, identify_format
@@ -16,9 +18,10 @@ from astropy.units import Quantity
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import Status
-from astro_iicnet.results import META_KEY, RESULT_COLUMNS, set_columns
+from astro_iicnet.results import IMAGES_COLUMN, META_KEY, RESULT_COLUMNS, set_columns
 from astro_iicnet.sources import first_line, read_table
 
+_N_TRIED = 100  # rows written for trial
 _FITS_KEY = "IICNET"
 _VOTABLE_MARK = f"{META_KEY}: "
 _FORMATS = {
@@ -73,29 +76,38 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = True) -> Pat
     return target
 
 
-def check_storable(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+def check_storable(table: Table, path: str | os.PathLike[str] | None) -> None:
     """Make sure, before long work, that a format holds the columns of a table.
 
-    The table is written beside its place and removed again.
+    The first rows of all columns, and the whole of those that hold Python objects, are written for
+    trial to the folder for temporary files.
 
     Parameters
     ----------
     table : `~astropy.table.Table`
         The user's list.
-    path : str or path-like
-        The file that the results shall go to.
-    overwrite : bool, default True
-        Whether the file may exist already.
+    path : str, path-like or None
+        The file that the results shall go to; None for text as `results_text` gives it.
 
     Raises
     ------
     IICnetError
-        As `write_results`.
+        If the format cannot hold them.
     """
-    _write_part(table, check_output(path, overwrite=overwrite)).unlink()
+    objects = [name for name in table.colnames if _holds_objects(table[name])]
+    samples = [table[:_N_TRIED], table[objects]] if objects else [table[:_N_TRIED]]
+    if path is None:
+        for sample in samples:
+            results_text(sample)
+        return
+    with TemporaryDirectory(prefix="astro_iicnet-") as folder:
+        for sample in samples:
+            _write_part(sample, Path(path), Path(folder, Path(path).name))
 
 
-def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
+def write_results(
+    table: Table, path: str | os.PathLike[str], *, overwrite: bool = True, scratch: Path | None = None
+) -> None:
     """Write a result table to a file, whole or not at all.
 
     Parameters
@@ -107,6 +119,9 @@ def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool
         ``.parquet`` or another that `astropy.table.Table.write` knows.
     overwrite : bool, default True
         Whether the file may exist already.
+    scratch : pathlib.Path, optional
+        Folder on the same disk in which the file is written, under its own name, before it is moved into
+        place. Default: the folder of the file, under a random name.
 
     Raises
     ------
@@ -122,7 +137,10 @@ def write_results(table: Table, path: str | os.PathLike[str], *, overwrite: bool
     or ISO text, and a column of mixed Python objects text.
     """
     target = check_output(path, overwrite=overwrite)
-    part = _write_part(table, target)
+    # The last ending alone, or two as in .fits.gz: writers look at them.
+    suffix = "".join(target.suffixes[-2:]) if target.suffix.lower() == ".gz" else target.suffix
+    part = target.with_name(f".{secrets.token_hex(8)}{suffix}") if scratch is None else scratch / target.name
+    _write_part(table, target, part)
     try:
         os.replace(part, target)
     except OSError as error:
@@ -163,6 +181,9 @@ def read_results(path: str | os.PathLike[str]) -> Table:
             table[name] = _like(column, text)
     unknown = np.asarray(table["iicnet_status"]) != Status.OK.label
     set_columns(table, {name: np.ma.getdata(np.ma.asarray(table[name])) for name in RESULT_COLUMNS}, unknown)
+    if IMAGES_COLUMN in table.colnames:
+        # Some formats take an empty word for a missing one.
+        table[IMAGES_COLUMN] = Column(np.ma.filled(np.ma.asarray(table[IMAGES_COLUMN]), ""))
     _restore_provenance(table)
     return table
 
@@ -193,23 +214,22 @@ def results_text(table: Table) -> str:
     return stream.getvalue()
 
 
-def _write_part(table: Table, target: Path) -> Path:
-    """Write a table to a new file beside the target; return that file."""
+def _write_part(table: Table, target: Path, part: Path) -> None:
+    """Write to a file in the format of another one, down to the disk; on failure it goes again."""
     form = _format_of(target)
-    suffix = "".join(target.suffixes[-2:]) if target.suffix.lower() == ".gz" else target.suffix
-    part = target.with_name(f".{secrets.token_hex(8)}{suffix}")
     options = {"path": "results", "serialize_meta": True} if form == "hdf5" else {}
     try:
         with warnings.catch_warnings():
             # About units, names and meta of the user's own columns that a format cannot hold.
             warnings.simplefilter("ignore")
             _storable(table, form).write(part, format=form, overwrite=True, **options)
+        with open(part, "rb+") as stream:
+            os.fsync(stream.fileno())
     except BaseException as error:  # writers of all formats raise errors of all kinds
         part.unlink(missing_ok=True)
         if isinstance(error, Exception):
             raise IICnetError(f"Cannot write {str(target)!r}: {first_line(error)}") from None
         raise
-    return part
 
 
 def _format_of(target: Path) -> str:
@@ -241,7 +261,7 @@ def _storable(table: Table, form: str) -> Table:
         table.meta.pop("__serialized_columns__", None)
     for name in table.colnames if form != "ascii.ecsv" else ():
         column = table[name]
-        if isinstance(column, Column) and column.dtype.kind == "O" and all(np.ndim(x) == 0 for x in column):
+        if _holds_objects(column) and all(np.ndim(x) == 0 for x in column):
             nothing = np.array([item is None for item in column.tolist()], dtype=bool)
             column = _like(column, np.where(nothing, "", np.asarray(column)).astype(str), nothing)
             table[name] = column
@@ -249,6 +269,10 @@ def _storable(table: Table, form: str) -> Table:
         if form == "fits" and isinstance(column, Column) and column.dtype.kind == "U":
             table[name] = _like(column, np.char.encode(np.asarray(column), "utf-8"))
     return table
+
+
+def _holds_objects(column: Any) -> bool:
+    return isinstance(column, Column) and column.dtype.kind == "O"
 
 
 def _store_provenance(table: Table, form: str) -> None:

@@ -17,6 +17,9 @@ PROBABILITY_COLUMNS = tuple(f"iicnet_p_{name}" for name in CLASSES)
 RESULT_COLUMNS = ("iicnet_class", *PROBABILITY_COLUMNS, "iicnet_status", "iicnet_flags")
 """Columns that every result table has after those of the input."""
 
+IMAGES_COLUMN = "iicnet_images"
+"""Column after them that names the image source of each row, where several sources were tried."""
+
 LOW_CONFIDENCE = 0.6
 """A class less probable than this has the flag ``LOW_CONFIDENCE``."""
 
@@ -48,10 +51,10 @@ def check_names(table: Table) -> None:
     Raises
     ------
     SourcesError
-        If one of its columns is called as one of `RESULT_COLUMNS`, in any case: many file formats
-        cannot tell the two apart.
+        If one of its columns is called as one of `RESULT_COLUMNS` or `IMAGES_COLUMN`, in any case: many
+        file formats cannot tell the two apart.
     """
-    taken = [name for name in table.colnames if name.lower() in RESULT_COLUMNS]
+    taken = [name for name in table.colnames if name.lower() in (*RESULT_COLUMNS, IMAGES_COLUMN)]
     if taken:
         raise SourcesError(
             f"The input already has {', '.join(map(repr, taken))}, the name of a result column. "
@@ -66,6 +69,7 @@ def make_results(
     status: np.ndarray,
     flags: np.ndarray,
     provenance: Mapping[str, Any],
+    served_by: np.ndarray | None = None,
 ) -> Table:
     """Put the result columns beside those of the input.
 
@@ -82,13 +86,17 @@ def make_results(
     provenance : mapping
         What was used to get the results: anything that JSON can hold. Goes to
         ``meta["astro_iicnet"]``.
+    served_by : numpy.ndarray, optional
+        (N,) str: name of the image source that served the row, empty where none did. Default: there was
+        one source only, and no column says so.
 
     Returns
     -------
     `~astropy.table.Table`
         A copy of ``sources.table``, of the same class of table, rows and columns in the same order,
-        followed by `RESULT_COLUMNS`. Class and probabilities are masked in every row whose status is
-        not ``ok``. A row said to be ok without finite probabilities becomes ``bad_pixels``.
+        followed by `RESULT_COLUMNS`, and by `IMAGES_COLUMN` if ``served_by`` is given. Class and
+        probabilities are masked in every row whose status is not ``ok``. A row said to be ok without
+        finite probabilities becomes ``bad_pixels``.
 
     Raises
     ------
@@ -120,6 +128,8 @@ def make_results(
     }
     table = sources.table.copy()
     set_columns(table, columns, ~known)
+    if served_by is not None:
+        table[IMAGES_COLUMN] = Column(served_by, description="Image source that served the row")
     table.meta[META_KEY] = json.loads(json.dumps(dict(provenance)))
     return table
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from astro_iicnet.classifier import CHUNK_SIZE, IICnetClassifier
+from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts import open_images
 from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.cutouts.retrieve import CHUNK_SIZE
 
 
 class Watched:

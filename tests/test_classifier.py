@@ -3,10 +3,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn, Table
 
-from astro_iicnet import classifier as module
+from astro_iicnet import job as module
 from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
-from astro_iicnet.exceptions import IICnetError, ImagesError, SourcesError, WeightsError
+from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalWarning, SourcesError, WeightsError
 from astro_iicnet.labels import CLASSES, Flag, Status
 from astro_iicnet.results import RESULT_COLUMNS
 from astro_iicnet.weights import load_weights, new_weights, save_weights
@@ -283,7 +283,9 @@ def test_another_survey_is_refused(classifier, table):
     with pytest.raises(ImagesError, match="'unwise'.*'allwise-atlas'"):
         classify(classifier, table, images=sky)
     assert not sky.asked
-    assert len(classify(classifier, table, images=sky, allow_other_survey=True)) == 24
+    with pytest.warns(RetrievalWarning, match="doubtful") as caught:
+        assert len(classify(classifier, table, images=sky, allow_other_survey=True)) == 24
+    assert caught[0].filename == __file__
 
 
 def test_a_source_that_loses_rows_is_an_error(classifier, table):
@@ -308,7 +310,7 @@ def test_bad_arguments_end_before_pixels_are_fetched(classifier, table, tmp_path
     with pytest.raises(IICnetError, match="device 'tpu9'"):
         classify(IICnetClassifier(device="tpu9"), table, images=sky)
     with pytest.raises(ImagesError):
-        classify(classifier, table, images="irsa")
+        classify(classifier, table, images="isra")
     with pytest.raises(IICnetError, match="batch_size"):
         IICnetClassifier(batch_size=0)
     assert not sky.asked

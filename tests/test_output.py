@@ -13,7 +13,7 @@ from astropy.time import Time
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import Flag, Status
-from astro_iicnet.output import check_output, read_results, write_results
+from astro_iicnet.output import check_output, check_storable, read_results, write_results
 from astro_iicnet.results import RESULT_COLUMNS, make_results
 from astro_iicnet.sources import read_sources
 
@@ -84,6 +84,13 @@ def test_round_trip(tmp_path, kind, rows, name):
         assert read.meta == result.meta or {k: v for k, v in read.meta.items() if v} == result.meta
         assert read["ra"].unit == u.deg
         assert read["iicnet_class"].description == "Most probable class"
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.ecsv", "r.fits", "r.vot", "r.parquet"])
+def test_who_served_a_row(tmp_path, name):
+    served_by = np.array(["irsa", "aws", "irsa", "", ""])
+    write_results(make(served_by=served_by), tmp_path / name)
+    assert read_results(tmp_path / name)["iicnet_images"].tolist() == served_by.tolist()
 
 
 def test_any_table_reader_sees_the_columns(tmp_path):
@@ -175,6 +182,43 @@ def test_overwrite(tmp_path):
     assert path.read_text() == "old"
     write_results(make(), path)
     assert len(read_results(path)) == 5
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.fits", "r.fits.gz", "r.parquet"])
+def test_written_in_another_folder_first(tmp_path, monkeypatch, name):
+    (tmp_path / "scratch").mkdir()
+    replace, seen = os.replace, []
+
+    def look(part, target):
+        seen.append(str(part))
+        replace(part, target)
+
+    monkeypatch.setattr(os, "replace", look)
+    write_results(make(), tmp_path / name, scratch=tmp_path / "scratch")
+    assert seen == [str(tmp_path / "scratch" / name)]
+    assert os.listdir(tmp_path / "scratch") == []
+    assert len(read_results(tmp_path / name)) == 5
+
+
+def test_columns_are_tried_before_the_work(tmp_path):
+    table = make_table()
+    check_storable(table, tmp_path / "r.csv")
+    check_storable(table, None)
+    table["image"] = np.ones((5, 2))
+    check_storable(table, tmp_path / "r.fits")
+    check_storable(table, None)
+    with pytest.raises(IICnetError, match=r"Cannot write .*r\.csv"):
+        check_storable(table, tmp_path / "r.csv")
+    assert os.listdir(tmp_path) == []
+
+
+def test_all_objects_are_tried(tmp_path):
+    table = Table({"ra": np.zeros(3000), "odd": np.array([None] * 2999 + [{1, 2}], dtype=object)})
+    with pytest.raises(IICnetError, match="ECSV"):
+        check_storable(table, None)
+    with pytest.raises(IICnetError):
+        check_storable(table, tmp_path / "r.ecsv")
+    check_storable(table, tmp_path / "r.csv")
 
 
 def test_link_is_followed(tmp_path):

@@ -194,3 +194,14 @@ def test_counts_and_summary():
     ]
     assert status_counts(result[:0]) == {"ok": 0}
     assert class_counts(result[3:]) == dict.fromkeys(CLASSES, 0)
+
+
+def test_who_served_a_row():
+    served_by = np.array(["irsa", "aws", "irsa", "", ""])
+    result = make(served_by=served_by)
+    assert result.colnames[-1] == "iicnet_images"
+    assert result["iicnet_images"].tolist() == served_by.tolist()
+    table = make_table()
+    table["iicnet_images"] = 1
+    with pytest.raises(SourcesError, match="iicnet_images"):
+        check_names(table)

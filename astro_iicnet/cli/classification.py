@@ -1,11 +1,14 @@
 """The verbs of the main job: ``example`` and ``classify``."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -52,10 +55,12 @@ def example(output: Path, overwrite: bool) -> None:
 )
 @click.option(
     "--images",
-    default="irsa",
+    default=("irsa",),
     show_default=True,
+    multiple=True,
     metavar="NAME|FOLDER",
-    help='Where the pixels come from: "simulated", or a folder of AllWISE FITS files.',
+    help="Where the pixels come from: irsa, aws, hips, simulated, or a folder of AllWISE FITS files. "
+    "Several, separated by commas or given one by one, are tried in turn.",
 )
 @click.option("--ra", metavar="COLUMN", help="Column of right ascension.  [default: by usual names]")
 @click.option("--dec", metavar="COLUMN", help="Column of declination.  [default: by usual names]")
@@ -67,7 +72,13 @@ def example(output: Path, overwrite: bool) -> None:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace the output, or throw an unfinished run away.")
+@click.option("--resume", is_flag=True, help="Do only what an earlier run has not done.")
+@click.option(
+    "--retry-failed", is_flag=True, help="With --resume: do again the rows whose images could not be had."
+)
+@click.option("--chunk-size", type=int, metavar="N", help="Sources at a time.  [default: 2048]")
+@click.option("--dry-run", is_flag=True, help="Say what there is to fetch and what it costs, and end.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but warnings and errors.")
 @click.pass_context
@@ -75,7 +86,7 @@ def classify(
     ctx: click.Context,
     input: Path,
     output: Path | None,
-    images: str,
+    images: tuple[str, ...],
     ra: str | None,
     dec: str | None,
     weights: str | None,
@@ -83,6 +94,10 @@ def classify(
     device: str,
     allow_other_survey: bool,
     overwrite: bool,
+    resume: bool,
+    retry_failed: bool,
+    chunk_size: int | None,
+    dry_run: bool,
     no_progress: bool,
     quiet: bool,
 ) -> None:
@@ -95,31 +110,44 @@ def classify(
     Ends with 0; with 1 if rows failed, or none has a class; with 2 if nothing could be done. A
     position where the images do not reach (no_coverage) is no failure.
 
+    Rows that are done are kept in a folder beside the output until it is complete. A run that was
+    killed goes on with the same command and --resume.
+
     \b
     Example:
       astro-iicnet classify coords.csv --images simulated -o classified.fits
+      astro-iicnet classify coords.csv --images irsa,aws -o classified.fits --resume
     """
+    if dry_run:
+        _plan(input, parse_images(images), ra, dec, weights)
+        return
     from astro_iicnet.classifier import IICnetClassifier
-    from astro_iicnet.output import results_text
+    from astro_iicnet.output import check_storable, results_text
     from astro_iicnet.results import status_counts
     from astro_iicnet.sources import read_sources
 
     classifier = IICnetClassifier(weights, device=device)
     options: dict[str, Any] = {
-        "images": images,
+        "images": parse_images(images),
         "ra": ra,
         "dec": dec,
         "priors": None if priors is None else _parse_priors(priors),
         "progress": not (no_progress or quiet) and sys.stderr.isatty(),
         "allow_other_survey": allow_other_survey,
     }
+    of_files: dict[str, Any] = {"resume": resume, "retry_failed": retry_failed, "chunk_size": chunk_size}
     if output is None:
+        if resume or retry_failed or chunk_size is not None:
+            raise click.UsageError(
+                "--resume, --retry-failed and --chunk-size need a file to write: say -o FILE."
+            )
         sources = read_sources(input, ra=ra, dec=dec)
-        results_text(sources.table)  # what ECSV cannot hold is refused before the work
+        check_storable(sources.table, None)
         table = classifier.classify(sources, **options)
         click.echo(results_text(table), nl=False)
     else:
-        table = classifier.classify_file(input, output, overwrite=overwrite, **options)
+        with _notes():
+            table = classifier.classify_file(input, output, overwrite=overwrite, **options, **of_files)
     if not quiet:
         _summarise(table, output)
     statuses = status_counts(table)
@@ -130,6 +158,36 @@ def classify(
         click.echo(f"None of {len(table)} rows has a class: no image reaches them.", err=True)
     if failed or (len(table) and not statuses["ok"]):
         ctx.exit(1)
+
+
+def _plan(input: Path, images: str | list[str], ra: str | None, dec: str | None, weights: str | None) -> None:
+    """Print what there is to fetch; neither torch nor a server is needed."""
+    from astro_iicnet.cutouts.plan import plan_retrieval
+    from astro_iicnet.sources import read_sources
+    from astro_iicnet.weights.load import find_weights
+
+    _, record = find_weights(weights)
+    sources = read_sources(input, ra=ra, dec=dec)
+    click.echo(str(plan_retrieval(sources.coords, tuple(record["bands"]), images)))
+
+
+def parse_images(values: tuple[str, ...]) -> str | list[str]:
+    """One image source, or several; a folder may have a comma in its name."""
+    names = [
+        name.strip() for value in values for name in ([value] if Path(value).exists() else value.split(","))
+    ]
+    return names[0] if len(names) == 1 else names
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Show what an error says besides its message, as on how to go on."""
+    try:
+        yield
+    except (IICnetError, KeyboardInterrupt) as error:
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"\n{note}", err=True)
+        raise
 
 
 def _parse_priors(text: str) -> dict[str, float] | list[float]:

@@ -191,7 +191,7 @@ def test_odd_lists(run, tmp_path, weights_file, content, words):
         ({"--weights": "iicnet-sim-v9"}, "iicnet-sim-v9"),
         ({"--weights": "none.safetensors"}, "none.safetensors"),
         ({"--weights": "few.csv.safetensors"}, "few.csv.safetensors"),
-        ({"--images": "irsa"}, "irsa"),
+        ({"--images": "isra"}, "'irsa'"),
         ({"--images": "nowhere"}, "nowhere"),
         ({"--images": "."}, "FITS"),
         ({"--priors": "star=0.5"}, "lack"),
@@ -230,16 +230,123 @@ def test_folder_that_cannot_be_written(run, coords, weights_file, tmp_path):
     assert result.exit_code == 2
 
 
-def test_interrupt_is_tidy(run, coords, weights_file, monkeypatch):
-    from astro_iicnet.classifier import IICnetClassifier
+def test_interrupt_is_tidy_and_says_how_to_go_on(run, coords, weights_file, monkeypatch, tmp_path):
+    from astro_iicnet.cutouts.simulated import SimulatedSky
 
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
+    fetch, asked = SimulatedSky.fetch, []
 
-    monkeypatch.setattr(IICnetClassifier, "classify", interrupted)
-    result = run("classify", "few.csv", "-o", "out.csv", "--images", "simulated", "--weights", weights_file)
+    def interrupted(*arguments):
+        asked.append(arguments)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return fetch(*arguments)
+
+    options = ("--images", "simulated", "--weights", weights_file, "-o", "out.csv")
+    monkeypatch.setattr(SimulatedSky, "fetch", interrupted)
+    result = run("classify", "few.csv", *options, "--chunk-size", 3)
     assert result.exit_code == 130
     assert "Stopped" in result.stderr
+    assert "kept in 'out.csv.partial'" in result.stderr
+    assert "--resume" in result.stderr
+    result = run("classify", "few.csv", *options)
+    assert result.exit_code == 2
+    assert "--resume" in result.stderr
+    monkeypatch.setattr(SimulatedSky, "fetch", fetch)
+    assert run("classify", "few.csv", *options, "--resume").exit_code == 0
+    assert run("classify", "few.csv", *options[:-1], "whole.csv").exit_code == 0
+    assert (tmp_path / "out.csv").read_text() == (tmp_path / "whole.csv").read_text()
+    assert not (tmp_path / "out.csv.partial").exists()
+
+
+def test_retry_failed(run, coords, weights_file, monkeypatch):
+    from dataclasses import replace
+
+    from astro_iicnet.cutouts.simulated import SimulatedSky
+
+    fetch = SimulatedSky.fetch
+
+    def fail(*arguments):
+        cutouts = fetch(*arguments)
+        return replace(cutouts, status=np.full(len(cutouts), 3, np.uint8))
+
+    options = ("--images", "simulated", "--weights", weights_file, "-o", "out.fits")
+    monkeypatch.setattr(SimulatedSky, "fetch", fail)
+    result = run("classify", "few.csv", *options)
+    assert result.exit_code == 1
+    assert "12 of 12 rows failed" in result.stderr
+    monkeypatch.setattr(SimulatedSky, "fetch", fetch)
+    assert run("classify", "few.csv", *options, "--resume").exit_code == 1
+    assert run("classify", "few.csv", *options, "--resume", "--retry-failed").exit_code == 0
+    assert set(np.asarray(Table.read("out.fits")["iicnet_status"]).astype(str)) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--resume",), "-o FILE"),
+        (("--retry-failed",), "-o FILE"),
+        (("--chunk-size", "10"), "-o FILE"),
+        (("--retry-failed", "-o", "out.csv"), "--resume"),
+        (("--resume", "--overwrite", "-o", "out.csv"), "contradict"),
+        (("--chunk-size", "0", "-o", "out.csv"), "at least 1"),
+        (("--chunk-size", "0"), "-o FILE"),
+        (("--chunk-size", "some", "-o", "out.csv"), "--chunk-size"),
+    ],
+)
+def test_options_that_make_no_sense_together(run, coords, weights_file, options, words):
+    result = run("classify", "few.csv", "--images", "simulated", "--weights", weights_file, *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not os.path.exists("out.csv")
+
+
+@pytest.mark.parametrize("images", [("a,b,simulated",), ("a", "b", "simulated"), ("a, b", "simulated")])
+def test_several_image_sources(run, coords, weights_file, monkeypatch, images):
+    from astro_iicnet import classifier
+
+    asked = []
+
+    def open_images(images):
+        asked.append(images)
+        return open_it("simulated")
+
+    open_it = classifier.open_images
+    monkeypatch.setattr(classifier, "open_images", open_images)
+    options = [part for name in images for part in ("--images", name)]
+    assert run("classify", "few.csv", "--weights", weights_file, "-o", "o.csv", *options).exit_code == 0
+    assert asked == [["a", "b", "simulated"]]
+
+
+def test_a_folder_with_a_comma_in_its_name(run, coords, tmp_path):
+    (tmp_path / "a,b").mkdir()
+    result = run("classify", "few.csv", "--images", "a,b")
+    assert result.exit_code == 2
+    assert "No AllWISE Atlas image in 'a,b'" in result.stderr
+
+
+def test_dry_run(run, coords, tmp_path):
+    before = sorted(os.listdir(tmp_path))
+    result = run("classify", "coords.csv", "--dry-run", "--images", "irsa", "-o", "out.fits")
+    assert result.exit_code == 0
+    assert "63" in result.stdout
+    assert sorted(os.listdir(tmp_path)) == before
+    assert run("classify", "coords.csv", "--dry-run", "--images", "isra").exit_code == 2
+    assert run("classify", "none.csv", "--dry-run").exit_code == 2
+    assert run("classify", "coords.csv", "--dry-run", "--weights", "iicnet-nought").exit_code == 2
+
+
+def test_dry_run_needs_no_network_of_either_kind(coords, tmp_path):
+    code = """
+import sys
+from astro_iicnet.cli import main
+try:
+    main(["classify", "coords.csv", "--dry-run"])
+except SystemExit as end:
+    print(end.code, "torch" in sys.modules, "astroquery" in sys.modules, file=sys.stderr)
+"""
+    call = [sys.executable, "-c", code]
+    result = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stderr.split() == ["0", "False", "False"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="shell")
