@@ -224,10 +224,8 @@ class Retrieval:
                 for job, outcome in done:
                     if isinstance(outcome, AtlasHeader):
                         self._learn(job.tile, job.band, outcome)
-                        continue
-                    members = np.flatnonzero(self._tile_of == job.tile)
-                    for band in range(len(self._bands)):  # one band is missing: no row will be ok
-                        self._give_up(members, band, outcome)
+                    else:
+                        self._give_up(np.flatnonzero(self._tile_of == job.tile), job.band, outcome)
                 self._report()
         self._locate(np.flatnonzero(np.isin(self._tile_of, tiles)))
 
