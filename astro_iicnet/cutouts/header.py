@@ -1,5 +1,6 @@
 """The header of an Atlas image as an archive sends it: checked, and turned into a pixel grid."""
 
+import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -248,7 +249,7 @@ def _number(cards: Mapping[str, str], key: str) -> float:
         value = float(cards[key][10:].partition("/")[0].replace("D", "E"))
     except (KeyError, ValueError):
         raise BrokenBodyError(f"a header without a number for {key}") from None
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         raise BrokenBodyError(f"a header in which {key} is not finite")
     return value
 
