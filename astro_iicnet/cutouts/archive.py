@@ -1,10 +1,10 @@
 """Archives of whole Atlas tiles that answer HTTP: what IRSA and the copy on AWS have in common."""
 
 import re
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from threading import Lock
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -49,7 +49,7 @@ class Archive:
     def __init__(self) -> None:
         self.store = CutoutStore()
         self._headers: OrderedDict[tuple[str, str], AtlasHeader] = OrderedDict()
-        self._lock = Lock()
+        self._lock = threading.Lock()
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:

@@ -11,13 +11,13 @@ from astro_iicnet.exceptions import NoImageError, RetrievalError
 
 _TICK = 0.5  # s: after this the caller gets its turn even if nothing has come
 
-Job = TypeVar("Job")
-Outcome = TypeVar("Outcome")
+_Job = TypeVar("_Job")
+_Outcome = TypeVar("_Outcome")
 
 
 def run_in_threads(
-    function: Callable[[Job], Outcome], jobs: Iterable[Job], n_threads: int
-) -> Generator[list[tuple[Job, Outcome | NoImageError | RetrievalError]]]:
+    function: Callable[[_Job], _Outcome], jobs: Iterable[_Job], n_threads: int
+) -> Generator[list[tuple[_Job, _Outcome | NoImageError | RetrievalError]]]:
     """Run jobs in threads, with no more under way or waiting to be looked at than needed.
 
     The threads end with the generator, or with the process: nobody waits for a request that is under
@@ -39,8 +39,8 @@ def run_in_threads(
         which the archive failed. Empty when nothing came for half a second. Any other error is raised.
     """
     jobs = iter(jobs)
-    todo: SimpleQueue[tuple[Job, Future[Outcome]] | None] = SimpleQueue()
-    done: SimpleQueue[tuple[Job, Future[Outcome]]] = SimpleQueue()
+    todo: SimpleQueue[tuple[_Job, Future[_Outcome]] | None] = SimpleQueue()
+    done: SimpleQueue[tuple[_Job, Future[_Outcome]]] = SimpleQueue()
     stop = Event()
     n_threads_started = n_under_way = 0
     try:
@@ -63,9 +63,9 @@ def run_in_threads(
 
 
 def _work(
-    function: Callable[[Job], Outcome],
-    todo: "SimpleQueue[tuple[Job, Future[Outcome]] | None]",
-    done: "SimpleQueue[tuple[Job, Future[Outcome]]]",
+    function: Callable[[_Job], _Outcome],
+    todo: "SimpleQueue[tuple[_Job, Future[_Outcome]] | None]",
+    done: "SimpleQueue[tuple[_Job, Future[_Outcome]]]",
     stop: Event,
 ) -> None:
     while (task := todo.get()) is not None and not stop.is_set():
@@ -79,10 +79,10 @@ def _work(
 
 
 def _wait(
-    done: "SimpleQueue[tuple[Job, Future[Outcome]]]",
-) -> list[tuple[Job, Outcome | NoImageError | RetrievalError]]:
+    done: "SimpleQueue[tuple[_Job, Future[_Outcome]]]",
+) -> list[tuple[_Job, _Outcome | NoImageError | RetrievalError]]:
     """All that is done; if there is nothing yet, what comes first."""
-    came: list[tuple[Job, Outcome | NoImageError | RetrievalError]] = []
+    came: list[tuple[_Job, _Outcome | NoImageError | RetrievalError]] = []
     try:
         while True:
             job, future = done.get(timeout=_TICK) if not came else done.get_nowait()
