@@ -12,9 +12,9 @@ from astropy.io import fits
 
 from astro_iicnet.allwise.bands import get_band
 from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.cutouts.fetch import Fetch
 from astro_iicnet.cutouts.header import BLOCK, AtlasHeader, Grid, read_header
 from astro_iicnet.cutouts.piece import Piece, RowBlock, read_whole_header
-from astro_iicnet.cutouts.retrieval import Retrieval
 from astro_iicnet.cutouts.store import CutoutStore
 from astro_iicnet.cutouts.transport import BrokenBodyError, transport
 from astro_iicnet.exceptions import ImagesError, RetrievalError, RetrievalWarning, unknown_name
@@ -134,7 +134,7 @@ class Archive:
         RetrievalWarning
             Once for each reason for which rows came to nothing.
         """
-        return Retrieval(self, coords, tuple(bands), progress).run()
+        return Fetch(self, coords, tuple(bands), progress).run()
 
     def header(self, coadd_id: str, band: str) -> fits.Header:
         """The header of a tile that `fetch` has served lately.

@@ -68,7 +68,7 @@ class _CutoutJob(NamedTuple):
     band: int
 
 
-class Retrieval:
+class Fetch:
     """Cutouts for some sources, from the store and from one archive.
 
     Sources that have no usable position take no part: M of the N rows do, numbered from 0.
