@@ -1,5 +1,6 @@
 """The sky that the local archives serve: simulated pixels under headers like those of the Atlas."""
 
+import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ _WAVELENGTHS = {"W1": 3.368, "W2": 4.618, "W3": 12.082, "W4": 22.194}
 _MAGZPUNC = {"W1": 0.006, "W2": 0.007, "W3": 0.012, "W4": 0.012}
 _SOURCE_FWHM = 6.3  # px
 _SOURCE_REACH = 24  # px
+_making = threading.Lock()  # the sky is made once, not by each thread that needs it first
 
 
 @cache
@@ -75,7 +77,9 @@ class Sky:
             raise ValueError(f"{box} is not inside a tile of {TILE_SIZE} x {TILE_SIZE} px.")
         shift_y, shift_x = divmod(zlib.crc32(coadd_id.encode()) % FIELD_SIZE**2, FIELD_SIZE)
         rows = (np.arange(y0, y1) + shift_y) % FIELD_SIZE
-        pixels = _strip(band)[rows, shift_x + x0 : shift_x + x1]
+        with _making:
+            strip = _strip(band)
+        pixels = strip[rows, shift_x + x0 : shift_x + x1]
         for source in self._sources.get(coadd_id, ()):
             _add(pixels, source, box)
         return pixels
