@@ -1,7 +1,7 @@
 """The verbs around training: ``simulate``, ``train`` and ``evaluate``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,15 +14,35 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
+def _bands(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    from astro_iicnet.allwise.bands import BANDS
+    from astro_iicnet.exceptions import unknown_name
+
+    if value is None:
+        return None
+    bands = tuple(band.strip().upper() for band in value.split(","))
+    for band in bands:
+        if band not in BANDS:
+            raise click.BadParameter(unknown_name("band", band, BANDS))
+    if len(set(bands)) < len(bands):
+        raise click.BadParameter(f"{value!r} names a band twice.")
+    return bands
+
+
 @click.command()
 @click.argument("n", type=click.IntRange(min=1))
 @click.option("-o", "--output", type=_FILE, required=True, help="FITS file to write.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
 )
+@click.option(
+    "--bands", callback=_bands, default="W1,W2,W3", show_default=True, help="Bands, as in W1,W2,W3,W4."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-def simulate(n: int, output: Path, seed: int, workers: int | None, overwrite: bool) -> None:
+def simulate(
+    n: int, output: Path, seed: int, bands: tuple[str, ...], workers: int | None, overwrite: bool
+) -> None:
     """Simulate N labelled cutouts, as many of each class.
 
     \b
@@ -32,7 +52,7 @@ def simulate(n: int, output: Path, seed: int, workers: int | None, overwrite: bo
     from astro_iicnet.training.datasets import simulate_dataset, write_dataset
 
     check_writable(output, overwrite)
-    cutouts, table = simulate_dataset(n, seed=seed, workers=workers)
+    cutouts, table = simulate_dataset(n, seed=seed, bands=bands, workers=workers)
     write_dataset(output, cutouts, table)
     click.echo(f"{output}: {n} simulated sources in {', '.join(cutouts.bands)}", err=True)
 
@@ -46,6 +66,12 @@ def simulate(n: int, output: Path, seed: int, workers: int | None, overwrite: bo
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: of the preset]")
 @click.option(
     "--recipe", default="calibrated", show_default=True, help='Preprocessing: "calibrated" or "paper".'
+)
+@click.option("--size", type=click.IntRange(64, 128), help="Input pixels on a side.  [default: 80]")
+@click.option("--bands", callback=_bands, help="Bands, as in W1,W2,W3.  [default: those of the dataset]")
+@click.option("--architecture", default="iicnet", show_default=True, help='Network: "iicnet" or a peer.')
+@click.option(
+    "--first-kernel", type=click.Choice(["5", "3"]), help="First convolution of iicnet.  [default: 5]"
 )
 @click.option(
     "--flux-jitter",
@@ -67,6 +93,10 @@ def train(
     preset: str,
     epochs: int | None,
     recipe: str,
+    size: int | None,
+    bands: tuple[str, ...] | None,
+    architecture: str,
+    first_kernel: str | None,
     flux_jitter: float,
     seed: int,
     device: str,
@@ -84,6 +114,7 @@ def train(
     \b
     Example:
       astro-iicnet train simulated.fits -o my.safetensors --epochs 20
+      astro-iicnet train simulated.fits -o small.safetensors --size 64 --first-kernel 3
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
     from astro_iicnet.training.settings import TrainingSettings
@@ -94,7 +125,10 @@ def train(
         raise click.UsageError(f"{state} holds a training that was not finished: say --resume, or remove it.")
     changes = {"seed": seed, "flux_jitter": flux_jitter} | ({} if epochs is None else {"epochs": epochs})
     settings = TrainingSettings.preset(preset, **changes)
-    metrics = _train(dataset, output, recipe, settings, state, device, not quiet)
+    network: dict[str, Any] = {"architecture": architecture, "recipe": recipe, "size": size}
+    if first_kernel is not None:
+        network["first_kernel"] = int(first_kernel)
+    metrics = _train(dataset, output, bands, network, settings, state, device, not quiet)
     state.unlink(missing_ok=True)
     state.with_suffix(".ecsv").replace(output.with_suffix(".history.ecsv"))
     click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
@@ -103,7 +137,8 @@ def train(
 def _train(
     dataset: Path,
     output: Path,
-    recipe: str,
+    bands: tuple[str, ...] | None,
+    network: dict[str, Any],
     settings: "TrainingSettings",
     state: Path,
     device: str,
@@ -118,6 +153,7 @@ def _train(
     from astro_iicnet.weights import new_weights, save_weights
 
     cutouts, table = read_dataset(dataset)
+    cutouts = cutouts.select_bands(bands or cutouts.bands)
     ok = np.flatnonzero(cutouts.status == 0)
     labels = class_labels(table)
     train_rows, test_rows, validation_rows = (ok[rows] for rows in split(labels[ok], seed=settings.seed))
@@ -126,10 +162,10 @@ def _train(
         raise click.UsageError(f"{dataset} lacks a class: all of {', '.join(CLASSES)} are needed.")
     if not (len(train_rows) > 1 and len(test_rows) and len(validation_rows)):
         raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
-    weights = new_weights(output.stem, bands=cutouts.bands, recipe=recipe, seed=settings.seed)
-    network = weights.model, weights.preprocess
+    weights = new_weights(output.stem, bands=cutouts.bands, seed=settings.seed, **network)
+    parts = weights.model, weights.preprocess
     history = train(
-        *network,
+        *parts,
         (cutouts[train_rows], table[train_rows]),
         (cutouts[validation_rows], table[validation_rows]),
         settings,
@@ -137,8 +173,8 @@ def _train(
         device=device,
         progress=progress,
     )
-    validation = predict_logits(*network, cutouts[validation_rows], device=device)
-    test = predict_logits(*network, cutouts[test_rows], device=device)
+    validation = predict_logits(*parts, cutouts[validation_rows], device=device)
+    test = predict_logits(*parts, cutouts[test_rows], device=device)
     metrics = {"n": len(test), "accuracy": float(np.mean(test.argmax(axis=1) == labels[test_rows]))}
     save_weights(
         output,

@@ -1,11 +1,13 @@
 """The door between whoever brings pixels and whoever looks at them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import Status
 
 CUTOUT_SIZE = 41
@@ -81,6 +83,33 @@ class Cutouts:
             self.tile[rows],
             self.served_by[rows],
         )
+
+    def select_bands(self, bands: Sequence[str]) -> "Cutouts":
+        """The same in some of its bands, in the order that is asked for.
+
+        Parameters
+        ----------
+        bands : sequence of str
+            Band names, as in ``("W1", "W2", "W3")``.
+
+        Returns
+        -------
+        Cutouts
+            These cutouts themselves where nothing changes.
+
+        Raises
+        ------
+        IICnetError
+            If the cutouts lack a band.
+        """
+        bands = tuple(bands)
+        if bands == self.bands:
+            return self
+        missing = [band for band in bands if band not in self.bands]
+        if missing:
+            raise IICnetError(f"The cutouts have {', '.join(self.bands)}: {', '.join(missing)} is missing.")
+        columns = [self.bands.index(band) for band in bands]
+        return replace(self, pixels=self.pixels[:, columns], bands=bands, magzp=self.magzp[columns])
 
     def __repr__(self) -> str:
         ok = int(np.count_nonzero(self.status == Status.OK))

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.models.layers import CBAM, RFB, conv_bn
 
 
@@ -44,17 +45,26 @@ class IICnet(nn.Module):
         Bands of the image. Four bands give 1,750,639 parameters.
     n_classes : int, default 3
         Logits that come out.
+    first_kernel : {5, 3}, default 5
+        Kernel size of the first convolution [px]; 3 is the variant that the paper compares with.
+
+    Raises
+    ------
+    IICnetError
+        If the first kernel is another.
 
     References
     ----------
-    Zhao et al. 2023, RAA 23, 085010, Sec. 3.1, Figs. 7, 9, 10 and Table 3
+    Zhao et al. 2023, RAA 23, 085010, Sec. 3.1, Figs. 7, 8 (first kernel), 9, 10 and Table 3
     (doi:10.1088/1674-4527/acd67e).
     """
 
-    def __init__(self, in_channels: int = 3, n_classes: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, n_classes: int = 3, first_kernel: int = 5) -> None:
         super().__init__()
+        if first_kernel not in (3, 5):
+            raise IICnetError(f"first_kernel={first_kernel!r}: expected 5, or 3 to compare with.")
         self.features = nn.Sequential(
-            *conv_bn(in_channels, 64, 5, stride=2),
+            *conv_bn(in_channels, 64, first_kernel, stride=2),
             nn.ReLU(),
             RFB(64),
             CBAM(64),

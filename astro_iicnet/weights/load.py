@@ -1,7 +1,7 @@
 """From a name or a path to a network that is ready to use, verified on the way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,10 @@ class Weights:
     record : dict
         What is known about the weights, see `~astro_iicnet.weights.read_registry`.
     model : torch.nn.Module
-        (N, B, 80, 80) to (N, 3) logits; evaluation mode, on the CPU.
+        (N, B, size, size) to (N, 3) logits, of the size in the recipe, as a rule 80; evaluation
+        mode, on the CPU.
     preprocess : `~astro_iicnet.preprocessing.Preprocess`
-        ``pixels`` (N, B, S, S) [DN] and ``offset`` (N, 2) [px] to (N, B, 80, 80).
+        ``pixels`` (N, B, S, S) [DN] and ``offset`` (N, 2) [px] to (N, B, size, size).
     """
 
     record: dict[str, Any]
@@ -112,7 +113,9 @@ def new_weights(
     architecture: str = "iicnet",
     bands: Sequence[str] = ("W1", "W2", "W3"),
     recipe: str = "calibrated",
+    size: int | None = None,
     seed: int = 0,
+    **options: Any,
 ) -> Weights:
     """A network that has learnt nothing yet, with its preprocessing and the start of its record.
 
@@ -126,8 +129,12 @@ def new_weights(
         What the network will look at.
     recipe : str, default "calibrated"
         See `~astro_iicnet.preprocessing.RECIPES`.
+    size : int, optional
+        Pixels on a side of the network's input. Default: that of the recipe.
     seed : int, default 0
         Of the random numbers in the network.
+    **options
+        What the architecture takes beside channels and classes, as in ``first_kernel=3``.
 
     Returns
     -------
@@ -137,7 +144,7 @@ def new_weights(
     Raises
     ------
     IICnetError
-        If there is no such architecture, band or recipe.
+        If there is no such architecture, option, band or recipe, or the size is out of range.
     """
     import torch
 
@@ -150,12 +157,13 @@ def new_weights(
     record = {
         "name": name,
         "architecture": architecture,
-        "options": {"in_channels": len(bands), "n_classes": len(CLASSES)},
+        "options": {"in_channels": len(bands), "n_classes": len(CLASSES)} | options,
         "bands": list(bands),
         "recipe": recipe,
         "survey": "allwise-atlas",
     } | OPTIONAL
-    preprocess = Preprocess(RECIPES[recipe], tuple(bands), zero_points(bands))
+    chosen = RECIPES[recipe] if size is None else replace(RECIPES[recipe], size=size)
+    preprocess = Preprocess(chosen, tuple(bands), zero_points(bands))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = build_model(architecture, **record["options"])

@@ -8,7 +8,7 @@ from astropy.table import Table
 from click.testing import CliRunner
 
 from astro_iicnet.cli import main
-from astro_iicnet.weights import new_weights, save_weights
+from astro_iicnet.weights import load_weights, new_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +376,27 @@ def test_simulate_train_evaluate(run, tmp_path):
         result = run(*verb, "-o", "data.fits")
         assert result.exit_code == 2
         assert "--overwrite" in result.stderr
+
+
+def test_train_another_network(run):
+    """Kernel, size and bands are rebuilt from the file alone."""
+    assert run("simulate", 30, "-o", "data.fits", "--workers", 1, "--bands", "w1,w2,w3,W4").exit_code == 0
+    more = ("--first-kernel", 3, "--size", 64, "--bands", "W1,W4", "--epochs", 1, "-q")
+    assert run("train", "data.fits", "-o", "my.safetensors", *more).exit_code == 0
+    weights = load_weights("my.safetensors")
+    assert weights.model.features[0].weight.shape == (64, 2, 3, 3)
+    assert (weights.bands, weights.preprocess.recipe.size) == (("W1", "W4"), 64)
+    assert run("evaluate", "data.fits", "--weights", "my.safetensors").exit_code == 0
+    for option, value, message in [
+        ("--bands", "W1,W5", "Unknown band 'W5'"),
+        ("--bands", "W1,W1", "twice"),
+        ("--size", 63, "64<=x<=128"),
+        ("--first-kernel", 4, "'5', '3'"),
+        ("--architecture", "iicne", "Did you mean 'iicnet'"),
+    ]:
+        result = run("train", "data.fits", "-o", "not.safetensors", option, value)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 def test_an_unfinished_training_is_not_lost(run, tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from astro_iicnet.cutouts import CUTOUT_SIZE, Cutouts
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import Status
 
 
@@ -54,3 +55,16 @@ def test_no_sources():
 def test_shapes_must_fit(name, value):
     with pytest.raises(ValueError, match="has shape"):
         Cutouts(**{**fields(), name: value})
+
+
+def test_select_bands():
+    cutouts = Cutouts(**fields(n_bands=2))
+    first, second = cutouts.bands
+    assert cutouts.select_bands(list(cutouts.bands)) is cutouts
+    turned = cutouts.select_bands([second, first])
+    assert turned.bands == (second, first)
+    np.testing.assert_array_equal(turned.pixels, cutouts.pixels[:, ::-1])
+    np.testing.assert_array_equal(turned.magzp, cutouts.magzp[::-1])
+    assert len(cutouts.select_bands([second])) == len(cutouts)
+    with pytest.raises(IICnetError, match="W9 is missing"):
+        cutouts.select_bands([first, "W9"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.models import IICnet
 
 
@@ -127,3 +128,12 @@ def test_bfloat16_and_channels_last_change_little():
         with torch.autocast("cpu", torch.bfloat16):
             rough = model(x).float().softmax(1)
     assert (rough - exact).abs().max() < 0.02
+
+
+def test_smaller_first_kernel():
+    """Three bands: 64 kernels of 9 instead of 25 weights each, at 40 x 40 places."""
+    model = IICnet(first_kernel=3)
+    assert sum(p.numel() for p in model.parameters()) == 1_749_039 - 3 * 64 * 16
+    assert _multiply_adds(model, torch.zeros(1, 3, 80, 80)) == 217_315_346 - 3 * 64 * 16 * 1600
+    with pytest.raises(IICnetError, match="first_kernel=4: expected 5"):
+        IICnet(first_kernel=4)

@@ -154,3 +154,18 @@ def test_bad_names(weights, tmp_path):
         new_weights("a", recipe="calibratd")
     with pytest.raises(WeightsError, match="Did you mean 'licence'"):
         save_weights(tmp_path / "a.safetensors", weights, license="MIT")
+
+
+def test_options_are_in_the_file(tmp_path):
+    """Loading needs the file alone: kernel, size and bands come from its header."""
+    made = new_weights("other-v1", bands=("W2", "W1", "W3", "W4"), size=64, seed=2, first_kernel=3)
+    loaded = load_weights(save_weights(tmp_path / "other.safetensors", made))
+    assert same(loaded, made)
+    assert loaded.model.features[0].kernel_size == (3, 3)
+    assert loaded.bands == ("W2", "W1", "W3", "W4")
+    assert loaded.preprocess.recipe.size == 64
+    assert loaded.preprocess(torch.rand(1, 4, 41, 41), torch.zeros(1, 2)).shape == (1, 4, 64, 64)
+    with pytest.raises(IICnetError, match="size is 60: expected 64 to 128"):
+        new_weights("small-v1", size=60)
+    with pytest.raises(IICnetError, match="Unknown option of iicnet 'kernel'"):
+        new_weights("odd-v1", kernel=3)
