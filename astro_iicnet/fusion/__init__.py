@@ -1,0 +1,1 @@
+"""Magnitudes and colours beside, or in place of, the image."""
