@@ -47,6 +47,8 @@ class Job:
         Cutouts of M sources to their findings, (M,) of dtype `~astro_iicnet.resume.FINDING`.
     priors : numpy.ndarray, optional
         (3,) class fractions. Default: those of the training set.
+    average : bool, default False
+        Whether ``judge`` averages over the orientations of an image.
     progress : bool, default True
         Show progress on stderr.
 
@@ -61,6 +63,7 @@ class Job:
     record: dict[str, Any]
     judge: Callable[[Cutouts], np.ndarray]
     priors: np.ndarray | None = None
+    average: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ class Job:
             "images": self.images if len(self.images) > 1 else self.source.name,
             "survey": self.source.survey,
             "positions_sha256": positions_sha256(self.sources.coords),
+            "average": self.average,
             "priors": {name: float(value) for name, value in zip(CLASSES, fractions, strict=True)},
             "versions": {package: version(package) for package in packages},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -31,6 +31,7 @@ _SAME = {
     "images": "images",
     "folders": "folder of images",
     "positions_sha256": "positions in the list",
+    "average": "choice of average",
     "chunk_size": "chunk_size",
 }
 """What must be the same when a run goes on, and what to call it."""

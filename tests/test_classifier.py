@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -342,3 +344,26 @@ def test_output_is_checked_before_the_work(classifier, table, tmp_path, output):
     with pytest.raises(IICnetError):
         classifier.classify_file(tmp_path / "list.csv", tmp_path / output, images=sky, progress=False)
     assert not sky.asked
+
+
+def test_average_is_the_mean_over_the_turned_sky(classifier, table):
+    """Pixels and offsets turned by hand, as a turned telescope would have them."""
+    cutouts = fetch(table)
+
+    def turned(mirror, quarter_turns):
+        pixels, (x, y) = cutouts.pixels, cutouts.offset.T
+        if mirror:
+            pixels, x = pixels[..., ::-1], -x
+        for _ in range(quarter_turns):
+            pixels, (x, y) = np.rot90(pixels, axes=(2, 3)), (y, -x)
+        return replace(cutouts, pixels=pixels.copy(), offset=np.stack([x, y], axis=1))
+
+    views = [classifier.predict_proba(turned(mirror, k)) for mirror in (False, True) for k in range(4)]
+    assert np.ptp(views, axis=0).max() > 1e-3
+    found = classifier.predict_proba(cutouts, average=True)
+    np.testing.assert_allclose(found, np.mean(views, axis=0), rtol=0, atol=2e-4)
+    best = [CLASSES[i] for i in found.argmax(axis=1)]
+    assert list(classifier.predict(cutouts, average=True)) == best
+    result = classify(classifier, table, average=True)
+    np.testing.assert_allclose(probabilities(result), found, rtol=0, atol=1e-5)
+    assert result.meta["astro_iicnet"]["average"] is True

@@ -253,6 +253,12 @@ def test_several_sources_stay_known(run):
     assert [a for a, b in zip(found["iicnet_images"], served, strict=True) if b] == [b for b in served if b]
 
 
+def test_average_may_not_change(run):
+    stopped(run)
+    with pytest.raises(IICnetError, match=r"other choice of average \(False, now True\)"):
+        run(Sky(), resume=True, average=True)
+
+
 # Complete outputs
 
 

@@ -70,6 +70,9 @@ def example(output: Path, overwrite: bool) -> None:
     metavar="FRACTIONS",
     help="Expected class fractions, as in galaxy=0.1,quasar=0.02,star=0.88.  [default: as in training]",
 )
+@click.option(
+    "--average", is_flag=True, help="Average over the eight orientations of each image: 8 times the work."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, or throw an unfinished run away.")
@@ -91,6 +94,7 @@ def classify(
     dec: str | None,
     weights: str | None,
     priors: str | None,
+    average: bool,
     device: str,
     allow_other_survey: bool,
     overwrite: bool,
@@ -132,6 +136,7 @@ def classify(
         "ra": ra,
         "dec": dec,
         "priors": None if priors is None else _parse_priors(priors),
+        "average": average,
         "progress": not (no_progress or quiet) and sys.stderr.isatty(),
         "allow_other_survey": allow_other_survey,
     }

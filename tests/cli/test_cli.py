@@ -159,6 +159,12 @@ def test_priors(run, coords, weights_file):
     assert (a > c).all()
 
 
+def test_average(run, coords, weights_file):
+    options = ("--images", "simulated", "--weights", weights_file, "--average")
+    assert run("classify", "few.csv", "-o", "a.ecsv", *options).exit_code == 0
+    assert Table.read("a.ecsv").meta["astro_iicnet"]["average"] is True
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
