@@ -32,7 +32,8 @@ class Weights:
         What is known about the weights, see `~astro_iicnet.weights.read_registry`.
     model : torch.nn.Module
         (N, B, size, size) to (N, 3) logits, of the size in the recipe, as a rule 80; evaluation
-        mode, on the CPU.
+        mode, on the CPU. A network that looks at magnitudes (see ``inputs``) takes them as
+        `~astro_iicnet.fusion.networks.photometry_tensor` gives them, after the image if any.
     preprocess : `~astro_iicnet.preprocessing.Preprocess`
         ``pixels`` (N, B, S, S) [DN] and ``offset`` (N, 2) [px] to (N, B, size, size).
     """
@@ -50,6 +51,13 @@ class Weights:
     def bands(self) -> tuple[str, ...]:
         """The bands that the network looks at, in its order."""
         return tuple(self.record["bands"])
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the network takes, in this order: "image", "magnitudes" or both."""
+        from astro_iicnet.fusion.networks import INPUTS
+
+        return INPUTS.get(self.record["architecture"], ("image",))
 
 
 def load_weights(weights: str | Path | None = None) -> Weights:
@@ -149,7 +157,7 @@ def new_weights(
     import torch
 
     from astro_iicnet.allwise.bands import zero_points
-    from astro_iicnet.models import build_model
+    from astro_iicnet.fusion.networks import build_model
     from astro_iicnet.preprocessing import RECIPES, Preprocess
 
     if recipe not in RECIPES:
@@ -225,7 +233,7 @@ def _verify(path: Path, record: dict[str, Any]) -> None:
 
 def _build(path: Path, record: dict[str, Any]) -> Weights:
     from astro_iicnet.allwise.bands import zero_points
-    from astro_iicnet.models import build_model
+    from astro_iicnet.fusion.networks import build_model
     from astro_iicnet.models.checkpoint import read_checkpoint
     from astro_iicnet.preprocessing import Preprocess, Recipe
 
