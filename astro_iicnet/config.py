@@ -1,8 +1,10 @@
 """Settings, as in ``astro_iicnet.conf.timeout = 60``; all are read when they are used."""
 
-from astropy.config import ConfigItem, ConfigNamespace
+from pathlib import Path
 
-__all__ = ["Conf", "conf"]
+from astropy.config import ConfigItem, ConfigNamespace, get_cache_dir
+
+__all__ = ["Conf", "cache_folder", "conf"]
 
 
 class _Item(ConfigItem):
@@ -53,11 +55,28 @@ class Conf(ConfigNamespace):
         cfgtype="integer(min=1)",
     )
     cache_dir = _Item(
-        "", "Folder of the store of cutouts; empty for the cache folder of astropy.", cfgtype="string"
+        "",
+        "Folder of the store of cutouts and of fetched weights; empty for the cache folder of astropy.",
+        cfgtype="string",
     )
     cache_size = _Item(10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0)")
-    offline = _Item(False, "Use the store of cutouts only, open no connection.", cfgtype="boolean")
+    offline = _Item(False, "Open no connection: use what is on disk.", cfgtype="boolean")
 
 
 conf = Conf()
 """The settings in force."""
+
+
+def cache_folder() -> Path:
+    """Folder for what is fetched and kept, as the settings are now.
+
+    Returns
+    -------
+    pathlib.Path
+        ``conf.cache_dir``, or the cache folder of astropy where that is empty; it need not exist.
+    """
+    try:
+        folder = conf.cache_dir or get_cache_dir("astro_iicnet")
+    except OSError:  # it cannot be made: the attempt to write says so to the user
+        folder = "~/.astro_iicnet/cache"
+    return Path(folder).expanduser().absolute()

@@ -7,8 +7,9 @@ import click
 
 from astro_iicnet.cli.classification import classify, example
 from astro_iicnet.cli.cutouts import cutouts
-from astro_iicnet.cli.information import info, weights
+from astro_iicnet.cli.information import info
 from astro_iicnet.cli.learning import evaluate, simulate, train
+from astro_iicnet.cli.weights import weights
 from astro_iicnet.exceptions import IICnetError
 
 

@@ -169,9 +169,9 @@ def _plan(input: Path, images: str | list[str], ra: str | None, dec: str | None,
     """Print what there is to fetch; neither torch nor a server is needed."""
     from astro_iicnet.cutouts.plan import plan_retrieval
     from astro_iicnet.sources import read_sources
-    from astro_iicnet.weights.load import find_weights
+    from astro_iicnet.weights.find import find_record
 
-    _, record = find_weights(weights)
+    record = find_record(weights)
     sources = read_sources(input, ra=ra, dec=dec)
     click.echo(str(plan_retrieval(sources.coords, tuple(record["bands"]), images)))
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from astropy.config import get_cache_dir
 
-from astro_iicnet.config import conf
+from astro_iicnet.config import cache_folder, conf
 from astro_iicnet.cutouts import _database as database
 from astro_iicnet.cutouts._database import Hits, Keys, OtherFormatError
 from astro_iicnet.exceptions import StoreWarning
@@ -238,8 +237,8 @@ class CutoutStore:
 
     def _path(self) -> Path:
         """The file, as the settings are now."""
-        folder = self._folder or conf.cache_dir or _default_folder()
-        return Path(folder).expanduser().absolute() / FILE_NAME
+        folder = Path(self._folder).expanduser().absolute() if self._folder else cache_folder()
+        return folder / FILE_NAME
 
     def _may(self, use: str) -> bool:
         return conf.cache_size > 0 and (self._path(), use) not in self._lost
@@ -315,13 +314,6 @@ def _save_used(used: _Used) -> None:
             if not database.is_new(connection):
                 database.write_used(connection, used.pop(path))
                 connection.execute("COMMIT")
-
-
-def _default_folder() -> Path:
-    try:
-        return Path(get_cache_dir("astro_iicnet"))
-    except OSError:  # it cannot be made: the attempt to write says so to the user
-        return Path("~/.astro_iicnet/cache")
 
 
 def _limit() -> int:

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from astro_iicnet.exceptions import IICnetError, WeightsError, unknown_name
 from astro_iicnet.labels import CLASSES
-from astro_iicnet.weights.registry import (
-    OPTIONAL,
-    REGISTRY_FILE,
-    REQUIRED,
-    get_record,
-    make_record,
-    sha256,
-)
+from astro_iicnet.weights.find import find_weights
+from astro_iicnet.weights.registry import OPTIONAL, REQUIRED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,15 +54,18 @@ class Weights:
         return INPUTS.get(self.record["architecture"], ("image",))
 
 
-def load_weights(weights: str | Path | None = None) -> Weights:
+def load_weights(weights: str | Path | None = None, *, progress: bool = True) -> Weights:
     """Load weights by name or from a file.
 
     Parameters
     ----------
     weights : str or pathlib.Path, optional
-        A name of the registry, whose file must have the SHA-256 of its record, or the path of a
-        ``.safetensors`` file, which brings architecture, bands and recipe in its header. Default:
-        the default weights of the package.
+        A name of the registry of the package or of the private one (`~astro_iicnet.weights.add_weights`),
+        whose file must have the SHA-256 of its record and is fetched if it is not on this disk; or the
+        path of a ``.safetensors`` file, which brings architecture, bands and recipe in its header.
+        Default: the default weights of the package.
+    progress : bool, default True
+        Whether to show a progress bar on stderr where a file is fetched.
 
     Returns
     -------
@@ -78,41 +75,10 @@ def load_weights(weights: str | Path | None = None) -> Weights:
     Raises
     ------
     WeightsError
-        If the name is unknown, the file missing, damaged or not weights of this package.
+        If the name is unknown, the file missing, damaged, not to be had or not weights of this package.
     """
-    path, record = find_weights(weights)
+    path, record = find_weights(weights, progress=progress)
     return _build(path, record)
-
-
-def find_weights(weights: str | Path | None = None) -> tuple[Path, dict[str, Any]]:
-    """Find weights without loading them; the file of a registry name is verified.
-
-    Parameters
-    ----------
-    weights : str or pathlib.Path, optional
-        As in `load_weights`.
-
-    Returns
-    -------
-    path : pathlib.Path
-        The file.
-    record : dict
-        See `~astro_iicnet.weights.read_registry`.
-
-    Raises
-    ------
-    WeightsError
-        If the name is unknown, or the file missing, damaged or not weights of this package.
-    """
-    if weights is not None and _is_path(weights):
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise WeightsError(f"There is no weights file {str(path)!r}: check the path.")
-        return path, make_record(path)
-    record = get_record(None if weights is None else str(weights), REGISTRY_FILE)
-    path = REGISTRY_FILE.with_name(record["file"])
-    _verify(path, record)
-    return path, record
 
 
 def new_weights(
@@ -210,25 +176,6 @@ def save_weights(path: str | Path, weights: Weights, **facts: Any) -> Path:
     metadata = known | facts | {"recipe": weights.preprocess.recipe.to_dict()}
     save_checkpoint(path, weights.model, metadata)
     return Path(path)
-
-
-def _is_path(weights: str | Path) -> bool:
-    text = str(weights)
-    return isinstance(weights, Path) or text.endswith(".safetensors") or "/" in text or "\\" in text
-
-
-def _verify(path: Path, record: dict[str, Any]) -> None:
-    if not path.is_file():
-        raise WeightsError(
-            f"The file of the weights {record['name']!r} is missing from the package ({path}): "
-            "install astro_iicnet again."
-        )
-    found = sha256(path)
-    if found != record["sha256"]:
-        raise WeightsError(
-            f"The file of the weights {record['name']!r} is damaged: {path} has SHA-256 {found}, "
-            f"expected {record['sha256']}. Install astro_iicnet again."
-        )
 
 
 def _build(path: Path, record: dict[str, Any]) -> Weights:

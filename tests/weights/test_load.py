@@ -8,7 +8,7 @@ from astro_iicnet.exceptions import IICnetError, WeightsError
 from astro_iicnet.models.checkpoint import save_checkpoint
 from astro_iicnet.preprocessing import RECIPES
 from astro_iicnet.weights import Weights, add_record, load_weights, new_weights, save_weights
-from astro_iicnet.weights import load as module
+from astro_iicnet.weights import find as module
 
 
 @pytest.fixture(scope="module")
