@@ -1,11 +1,20 @@
 """Networks by name, and the files that hold them."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from astro_iicnet.exceptions import IICnetError, unknown_name
+from astro_iicnet.models.baselines import (
+    efficientnet_v2_s,
+    googlenet,
+    mobilenet_v1,
+    repvgg,
+    resnet34,
+    vgg16,
+)
 from astro_iicnet.models.checkpoint import read_checkpoint, read_metadata, save_checkpoint
 from astro_iicnet.models.iicnet import IICnet
 
@@ -18,8 +27,19 @@ __all__ = [
     "save_checkpoint",
 ]
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"iicnet": IICnet}
-"""What weights may name as their architecture."""
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "iicnet": IICnet,
+    "vgg16": vgg16,
+    "googlenet": googlenet,
+    "resnet34": resnet34,
+    "mobilenet_v1": mobilenet_v1,
+    "efficientnet_v2_s": efficientnet_v2_s,
+    "repvgg": repvgg,
+}
+"""What weights may name as their architecture; each takes ``in_channels`` and ``n_classes``.
+
+The six after "iicnet" are the peers of the paper, see `~astro_iicnet.models.baselines`.
+"""
 
 
 def build_model(architecture: str, **options: Any) -> nn.Module:
@@ -40,7 +60,7 @@ def build_model(architecture: str, **options: Any) -> nn.Module:
     Raises
     ------
     IICnetError
-        If there is no such architecture, or it has no such option.
+        If there is no such architecture, it has no such option, or a library that it needs is missing.
     """
     if architecture not in ARCHITECTURES:
         raise IICnetError(unknown_name("architecture", architecture, ARCHITECTURES))
