@@ -22,6 +22,14 @@ class WeightsError(IICnetError):
     """Network weights that cannot be found, verified or used."""
 
 
+class MissingLibraryError(IICnetError):
+    """A library of an extra that is not installed."""
+
+
+class DivergedError(IICnetError):
+    """A training whose loss is no longer a number."""
+
+
 class RetrievalError(ImagesError):
     """An archive did not give an image, though it may the next time: the row is ``retrieval_failed``."""
 

@@ -2,6 +2,7 @@
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -130,6 +131,131 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, *, n
     right = probabilities.argmax(axis=1) == labels
     bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
     return float(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(labels))
+
+
+def bootstrap_intervals(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Table:
+    """Intervals for the metrics of `classification_metrics`, by bootstrap over the sources.
+
+    All these metrics follow from the nine counts of the confusion matrix, so that resampling the
+    sources is drawing the counts from a multinomial distribution.
+
+    Parameters
+    ----------
+    labels : array-like
+        (N,) true label indices.
+    probabilities : array-like
+        (N, 3) probabilities.
+    n_resamples : int, default 2000
+        Number of resamples.
+    level : float, default 0.95
+        Share of the resamples within the interval.
+    seed : int, default 0
+        Seed of the draws.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        One row per class: ``class``, and ``<metric>_low`` and ``<metric>_high`` for precision,
+        recall, specificity, f1 and accuracy; NaN where a class is absent. ``meta`` has
+        ``accuracy_low`` and ``accuracy_high`` of the whole.
+
+    Raises
+    ------
+    IICnetError
+        If the shapes do not fit, or labels or probabilities are not such.
+
+    References
+    ----------
+    Efron 1979, Ann. Stat. 7, 1 (percentile intervals).
+    """
+    labels, probabilities = _check(labels, probabilities)
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1))
+    n = len(labels)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n, matrix.ravel() / n, size=n_resamples).reshape(-1, *matrix.shape)
+    diagonal = np.diagonal(drawn, axis1=1, axis2=2)
+    predicted, true = drawn.sum(axis=2), drawn.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        metrics = {
+            "precision": diagonal / predicted,
+            "recall": diagonal / true,
+            "specificity": 1 - (predicted - diagonal) / (n - true),
+            "f1": 2 * diagonal / (predicted + true),
+            "accuracy": 1 - (predicted + true - 2 * diagonal) / n,
+        }
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    table = Table({"class": list(CLASSES)})
+    for name, values in metrics.items():
+        table[f"{name}_low"], table[f"{name}_high"] = np.quantile(values, tails, axis=0)
+    low, high = np.quantile(diagonal.sum(axis=1) / n, tails)
+    table.meta = {"accuracy_low": float(low), "accuracy_high": float(high), "level": level}
+    return table
+
+
+class Difference(NamedTuple):
+    """Difference of two accuracies on the same sources, with an interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Difference:
+    """Accuracy of one classification less that of another, on the same sources.
+
+    Most sources are easy, or hard, for both; only those that one gets right and the other does not
+    count, so that differences show that would be lost in the intervals of the two accuracies.
+
+    Parameters
+    ----------
+    labels : array-like
+        (N,) true label indices.
+    first, second : array-like
+        (N, 3) probabilities; row i of both is source i.
+    n_resamples : int, default 10000
+        Number of resamples of the sources.
+    level : float, default 0.95
+        Share of the resamples within the interval.
+    seed : int, default 0
+        Seed of the draws.
+
+    Returns
+    -------
+    Difference
+        First less second, and its interval: a difference is real where that excludes 0.
+
+    Raises
+    ------
+    IICnetError
+        If the shapes do not fit, or labels or probabilities are not such.
+
+    References
+    ----------
+    Efron 1979, Ann. Stat. 7, 1 (percentile intervals).
+    """
+    truth, first = _check(labels, first)
+    _, second = _check(labels, second)
+    gain = (first.argmax(axis=1) == truth).astype(int) - (second.argmax(axis=1) == truth)
+    n = len(gain)
+    counts = np.bincount(gain + 1, minlength=3)
+    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=n_resamples)
+    low, high = np.quantile((drawn[:, 2] - drawn[:, 0]) / n, [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(gain.mean()), float(low), float(high))
 
 
 def accuracy_by_magnitude(

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from torch import Tensor, nn
 
-from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.exceptions import MissingLibraryError
 
 
 class Baseline(nn.Module):
@@ -81,7 +81,7 @@ def vgg16(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If torchvision is missing.
 
     References
@@ -113,7 +113,7 @@ def googlenet(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If torchvision is missing.
 
     References
@@ -152,7 +152,7 @@ def resnet34(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If torchvision is missing.
 
     References
@@ -182,7 +182,7 @@ def mobilenet_v1(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If timm is missing.
 
     References
@@ -213,7 +213,7 @@ def efficientnet_v2_s(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If torchvision is missing.
 
     References
@@ -243,7 +243,7 @@ def repvgg(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 
     Raises
     ------
-    IICnetError
+    MissingLibraryError
         If timm is missing.
 
     References
@@ -259,7 +259,7 @@ def _library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:
-        raise IICnetError(
+        raise MissingLibraryError(
             f"This network comes from {name}, which cannot be imported ({error}): "
             "pip install 'astro_iicnet[train]'. torchvision must fit the version of torch."
         ) from error

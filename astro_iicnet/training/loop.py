@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from astro_iicnet.cutouts.base import Cutouts
-from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.labels import Status
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
@@ -96,8 +96,9 @@ def train(
     Raises
     ------
     IICnetError
-        If the data do not fit together, the checkpoint is of another training, or the loss is no
-        longer a number.
+        If the data do not fit together, or the checkpoint is of another training.
+    DivergedError
+        If the loss is no longer a number.
     """
     path = None if checkpoint is None else Path(checkpoint)
     run = _Run(model, preprocess, settings, choose_device(device))
@@ -171,7 +172,7 @@ class _Run:
         logits = _logits(self.model, self.preprocess, validation, self.device, self.precision)
         validation_loss = cross_entropy(logits, validation.labels.cpu()).item()
         if not (math.isfinite(loss) and math.isfinite(validation_loss)):
-            raise IICnetError(
+            raise DivergedError(
                 f"The loss is no longer a number in epoch {epoch + 1} (training {loss}, validation "
                 f"{validation_loss}): lower learning_rate={self.settings.learning_rate}."
             )

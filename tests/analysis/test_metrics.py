@@ -7,9 +7,11 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from astro_iicnet.analysis.metrics import (
     accuracy_by_magnitude,
+    bootstrap_intervals,
     classification_metrics,
     confusion_matrix,
     expected_calibration_error,
+    paired_bootstrap,
     wilson_interval,
 )
 from astro_iicnet.exceptions import IICnetError
@@ -200,3 +202,41 @@ def test_refuses_bad_edges(edges):
 def test_refuses_other_length():
     with pytest.raises(IICnetError, match="expected one for each"):
         accuracy_by_magnitude([0, 1, 2], np.eye(3), [1, 2], [0, 3])
+
+
+def test_bootstrap_intervals_are_those_of_resampled_sources(random_sample):
+    labels, probabilities = random_sample
+    found = bootstrap_intervals(labels, probabilities, n_resamples=4000)
+    rng = np.random.default_rng(5)
+    resamples = []
+    for _ in range(400):
+        rows = rng.integers(0, len(labels), len(labels))
+        table = classification_metrics(labels[rows], probabilities[rows])
+        names = ("precision", "recall", "specificity", "f1", "accuracy")
+        resamples.append([np.asarray(table[name]) for name in names])
+    low, high = np.quantile(resamples, [0.025, 0.975], axis=0)
+    for index, name in enumerate(names):
+        width = high[index] - low[index]
+        assert np.all(np.abs(found[f"{name}_low"] - low[index]) < 0.25 * width)
+        assert np.all(np.abs(found[f"{name}_high"] - high[index]) < 0.25 * width)
+    accuracy = classification_metrics(labels, probabilities).meta["accuracy"]
+    assert found.meta["accuracy_low"] < accuracy < found.meta["accuracy_high"]
+
+
+def test_paired_bootstrap():
+    """100 sources: 90 right with both, 6 with the first alone, 1 with the second alone."""
+    labels = np.zeros(100, int)
+    right, wrong = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]
+    first = np.array([right] * 96 + [wrong] * 4)
+    second = np.array([right] * 90 + [wrong] * 6 + [right] + [wrong] * 3)
+    found = paired_bootstrap(labels, first, second)
+    assert found.value == pytest.approx(0.05)
+    # The normal limit: variance of the mean of 6 ones, 1 minus one and 93 zeros.
+    sigma = np.sqrt((7 / 100 - 0.05**2) / 100)
+    assert found.low == pytest.approx(0.05 - 1.96 * sigma, abs=0.011)
+    assert found.high == pytest.approx(0.05 + 1.96 * sigma, abs=0.011)
+    assert paired_bootstrap(labels, first, first) == (0, 0, 0)
+    turned = paired_bootstrap(labels, second, first)
+    assert turned.value == -found.value
+    with pytest.raises(IICnetError, match="expected"):
+        paired_bootstrap(labels, first, second[:99])
