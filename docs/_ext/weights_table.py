@@ -18,11 +18,23 @@ def render(registry: dict[str, Any]) -> list[str]:
     lines = []
     for record in registry["weights"]:
         mark = " (default)" if record["name"] == registry.get("default") else ""
-        plain = {key: value for key, value in record.items() if key not in ("name", "metrics")}
+        apart = ("name", "metrics", "urls", "set_scores")
+        plain = {key: value for key, value in record.items() if key not in apart}
+        plain |= {"prediction sets": sets(record.get("set_scores")), "release address": address(record)}
         lines += [f".. rubric:: {record['name']}{mark}", "", *rows(plain), ""]
         if record.get("metrics"):
             lines += ["Measured:", "", *rows(record["metrics"]), ""]
     return lines
+
+
+def address(record: dict[str, Any]) -> str:
+    """Where the file can be had, or that it is not published."""
+    return ", ".join(record["urls"]) or f"not published yet: {record['file']} is had with the package alone"
+
+
+def sets(scores: dict[str, Any] | None) -> str:
+    """On how many sources prediction sets stand; their scores are too long for a table."""
+    return f"calibrated on {sum(scores['n'])} sources" if scores else "none"
 
 
 def rows(content: dict[str, Any]) -> list[str]:

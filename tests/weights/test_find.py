@@ -1,13 +1,23 @@
-"""Weights of the package that do not ship with it."""
+"""Weights of the package, those that do not ship with it among them."""
 
 import json
+import re
 
 import pytest
 from file_server import FileServer
 
 from astro_iicnet.config import conf
 from astro_iicnet.exceptions import WeightsError
-from astro_iicnet.weights import add_record, find_weights, new_weights, save_weights, verify_weights
+from astro_iicnet.weights import (
+    add_record,
+    add_weights,
+    find_weights,
+    get_record,
+    new_weights,
+    read_registry,
+    save_weights,
+    verify_weights,
+)
 from astro_iicnet.weights.find import tell_place
 
 
@@ -47,8 +57,14 @@ def test_where_they_are(server):
 
 
 def test_a_name_of_the_package_is_taken_even_where_its_file_is_elsewhere(server, tmp_path):
-    from astro_iicnet.weights import add_weights
-
     other = save_weights(tmp_path / "other.safetensors", new_weights("large-v1", seed=8))
     with pytest.raises(WeightsError, match="not replaced"):
         add_weights(other)
+
+
+@pytest.mark.parametrize("name", read_registry())
+def test_the_package_says_how_and_on_what_its_weights_were_trained(name):
+    record = get_record(name)
+    assert re.search(r"\b(CPU|GPU|CUDA)\b", record["training_data"])
+    assert "not stated" not in (record["licence"], record["citation"])
+    assert record["metrics"]
