@@ -20,7 +20,7 @@ from astro_iicnet.photometry.measurement import measure
 from astro_iicnet.priors import read_priors
 from astro_iicnet.resume import new_findings
 from astro_iicnet.sources import read_sources
-from astro_iicnet.weights import Weights, load_weights
+from astro_iicnet.weights import Weights, find_weights, load_weights
 
 if TYPE_CHECKING:
     from astro_iicnet.preprocessing import Preprocess
@@ -293,6 +293,8 @@ class IICnetClassifier:
         fractions = None if priors is None else read_priors(priors)
         sources = read_sources(table, ra=ra, dec=dec)
         source = open_images(images)
+        if "weights_" not in vars(self):
+            find_weights(self.weights, progress=progress)  # as quietly as asked for, where it fetches
         judge = partial(self._judge, average=average)
         job = Job(sources, source, self.weights_.record, judge, fractions, average, progress)
         job.check_survey(allow_other=allow_other_survey)

@@ -111,3 +111,14 @@ def test_the_dry_run_downloads_nothing(run, server, tmp_path):
     (tmp_path / "list.csv").write_text("ra,dec\n10,20\n")
     result = CliRunner().invoke(main, ["classify", "list.csv", "--dry-run", "--weights", "lab-v1"])
     assert (result.exit_code, server.asked) == (0, ["/r.json"])
+
+
+@pytest.mark.parametrize("option", ["-q", "--no-progress"])
+def test_classify_fetches_as_quietly_as_it_is_told(run, server, tmp_path, option):
+    run("add", f"{server.url}/r.json")
+    (tmp_path / "list.csv").write_text("ra,dec\n150.1201,2.2103\n10,20\n")
+    call = ["classify", "list.csv", "--images", "simulated", "--weights", "lab-v1", "-o", "o.csv", option]
+    result = CliRunner().invoke(main, call)
+    assert (result.exit_code, server.asked) == (0, ["/r.json", "/file"])
+    assert "100%" not in result.stderr
+    assert option != "-q" or not result.stderr
