@@ -1,6 +1,7 @@
-"""Train, calibrate and save the default weights, as they ship.
+"""Train, calibrate and save the weights that ship: the default ones, and with --architecture the student.
 
     python benchmarks/train_default.py OUTPUT.safetensors [--epochs 15] [--per-epoch 40000]
+                                       [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
                                        [--recipe calibrated] [--flux-jitter 0] [--seed 1]
                                        [--workers N]
 
@@ -21,9 +22,10 @@ from astro_iicnet.analysis.metrics import expected_calibration_error
 from astro_iicnet.models.device import choose_device, choose_precision
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.datasets import SimulatedStream, class_labels, simulate_dataset
+from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
-from astro_iicnet.weights.load import new_weights, save_weights
+from astro_iicnet.weights.load import load_weights, new_weights, save_weights
 
 STREAM_SEED, VALIDATION_SEED, CALIBRATION_SEED = 2_000_001, 2_000_002, 2_000_003
 
@@ -40,20 +42,29 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--per-epoch", type=int, default=40_000)
+    parser.add_argument("--architecture", default="iicnet")
+    parser.add_argument("--size", type=int, help="default: 80, and 36 for the student")
+    parser.add_argument("--teacher", help="weights whose probabilities are learnt beside the labels")
     parser.add_argument("--recipe", default="calibrated")
     parser.add_argument("--flux-jitter", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
     name = options.output.name.removesuffix(".safetensors")
-    weights = new_weights(name, recipe=options.recipe, seed=options.seed)
+    size = options.size or (36 if options.architecture == "student" else None)
+    weights = new_weights(
+        name, architecture=options.architecture, recipe=options.recipe, size=size, seed=options.seed
+    )
+    teacher = Teacher(load_weights(options.teacher)) if options.teacher else None
     settings = TrainingSettings.preset(
         "one-cycle", epochs=options.epochs, flux_jitter=options.flux_jitter, seed=options.seed
     )
     stream = SimulatedStream(options.per_epoch, STREAM_SEED, workers=options.workers)
     validation = simulate_dataset(4000, seed=VALIDATION_SEED)
     state = options.output.with_suffix(".state.safetensors")
-    history = train(weights.model, weights.preprocess, stream, validation, settings, checkpoint=state)
+    history = train(
+        weights.model, weights.preprocess, stream, validation, settings, teacher=teacher, checkpoint=state
+    )
     history.pprint_all()
 
     cutouts, table = simulate_dataset(20_000, seed=CALIBRATION_SEED)
@@ -66,15 +77,16 @@ def main() -> None:
     print(f"expected calibration error {before:.4f} before and {after:.4f} after")
     images = options.epochs * options.per_epoch
     device = choose_device("auto")
+    taught = f", and the probabilities of {options.teacher} for them" if teacher else ""
     save_weights(
         options.output,
         weights,
         temperature=temperature,
         training_data=(
             f"{images} simulated AllWISE-like cutouts (astro_iicnet.simulation), classes in equal "
-            f"numbers, each seen once; {settings.schedule} schedule, batches of {settings.batch_size}, "
-            f"seed {options.seed}; on {device.type} in {choose_precision('auto', device)}. "
-            "No observed source was used."
+            f"numbers, each seen once{taught}; {settings.schedule} schedule, batches of "
+            f"{settings.batch_size}, seed {options.seed}; on {device.type} in "
+            f"{choose_precision('auto', device)}. No observed source was used."
         ),
         metrics={"simulated calibration set, 20000 sources": {"accuracy": round(accuracy, 4)}},
         licence="BSD-3-Clause",

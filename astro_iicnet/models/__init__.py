@@ -17,10 +17,12 @@ from astro_iicnet.models.baselines import (
 )
 from astro_iicnet.models.checkpoint import read_checkpoint, read_metadata, save_checkpoint
 from astro_iicnet.models.iicnet import IICnet
+from astro_iicnet.models.student import Student
 
 __all__ = [
     "ARCHITECTURES",
     "IICnet",
+    "Student",
     "build_model",
     "read_checkpoint",
     "read_metadata",
@@ -29,6 +31,7 @@ __all__ = [
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "iicnet": IICnet,
+    "student": Student,
     "vgg16": vgg16,
     "googlenet": googlenet,
     "resnet34": resnet34,
@@ -38,7 +41,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 }
 """What weights may name as their architecture; each takes ``in_channels`` and ``n_classes``.
 
-The six after "iicnet" are the peers of the paper, see `~astro_iicnet.models.baselines`.
+The last six are the peers of the paper, see `~astro_iicnet.models.baselines`.
 """
 
 

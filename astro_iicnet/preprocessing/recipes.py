@@ -23,7 +23,7 @@ class Recipe:
         softening)``. "8bit": each band by itself, linear between two of its own percentiles, in
         steps of 1/255.
     size : int, default 80
-        Output pixels on a side, 64 to 128; they always span 50 arcsec.
+        Output pixels on a side, 32 to 128; they always span 50 arcsec, which are 36 native pixels.
     softening : dict of str to float, default empty
         Per band, the flux at which asinh turns from linear to logarithmic, in DN of an image with
         a zero point of 20.5 mag (Vega). For "asinh" alone.
@@ -48,8 +48,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.stretch not in STRETCHES:
             raise IICnetError(unknown_name("stretch", self.stretch, STRETCHES))
-        if not 64 <= self.size <= 128:
-            raise IICnetError(f"The recipe's size is {self.size}: expected 64 to 128 pixels.")
+        if not 32 <= self.size <= 128:
+            raise IICnetError(f"The recipe's size is {self.size}: expected 32 to 128 pixels.")
         if not all(value > 0 for value in (*self.softening.values(), self.gain)):
             raise IICnetError(
                 f"The recipe's softening {dict(self.softening)} and gain {self.gain} must be positive."

@@ -22,6 +22,7 @@ from astro_iicnet.labels import Status
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
 from astro_iicnet.training.datasets import SimulatedStream, class_labels
+from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
 
@@ -55,6 +56,7 @@ def train(
     validation_data: tuple[Cutouts, Table],
     settings: TrainingSettings,
     *,
+    teacher: Teacher | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -78,6 +80,9 @@ def train(
         Labelled cutouts, neither augmented nor jittered.
     settings : TrainingSettings
         All else.
+    teacher : callable, optional
+        ``(pixels, offset)`` to (N, 3) probabilities, as `~astro_iicnet.training.distillation.Teacher`:
+        the network learns these beside the labels, in the share ``settings.distillation``.
     checkpoint : path, optional
         File that holds the state after each epoch, and from which a training goes on; the
         history so far is beside it, with the ending ``.ecsv``.
@@ -101,10 +106,11 @@ def train(
         If the loss is no longer a number.
     """
     path = None if checkpoint is None else Path(checkpoint)
-    run = _Run(model, preprocess, settings, choose_device(device))
+    run = _Run(model, preprocess, settings, choose_device(device), teacher)
     record: dict[str, Any] = {
         "settings": settings.to_dict(),
         "preprocess": repr(preprocess),
+        "teacher": repr(teacher),
         "train_data": _describe(train_data),
         "validation_data": _describe(validation_data),
         "history": [],
@@ -136,9 +142,15 @@ class _Run:
     """A training under way: network, optimiser and the best weights so far."""
 
     def __init__(
-        self, model: nn.Module, preprocess: nn.Module, settings: TrainingSettings, device: torch.device
+        self,
+        model: nn.Module,
+        preprocess: nn.Module,
+        settings: TrainingSettings,
+        device: torch.device,
+        teacher: Teacher | None,
     ) -> None:
         self.device = device
+        self.teacher = teacher
         self.settings = settings
         self.precision = choose_precision(settings.precision, device)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -149,7 +161,7 @@ class _Run:
     def resume(self, path: Path, expected: dict[str, Any]) -> dict[str, Any]:
         """Put network and optimiser back where a saved training left them; its record."""
         record = read_record(path)
-        for key in ("settings", "preprocess", "train_data", "validation_data"):
+        for key in ("settings", "preprocess", "teacher", "train_data", "validation_data"):
             if record[key] != expected[key]:
                 raise IICnetError(
                     f"The checkpoint {path} is of a training with other {key.replace('_', ' ')}: "
@@ -204,6 +216,7 @@ class _Run:
     def _step(self, samples: _Samples, rows: Tensor, generator: torch.Generator) -> Tensor:
         """One step of the optimiser; summed loss and number of right answers."""
         pixels, offset, labels = _batch(samples, rows, self.device)
+        taught = None if self.teacher is None else self.teacher(pixels, offset)
         with torch.no_grad():
             if self.settings.flux_jitter:
                 pixels = jitter_flux(pixels, self.settings.flux_jitter, generator)
@@ -212,6 +225,8 @@ class _Run:
         with autocast(self.device, self.precision):
             logits = self.model(images)
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
+        if taught is not None:
+            loss = torch.lerp(loss, cross_entropy(logits.float(), taught), self.settings.distillation)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -29,6 +29,8 @@ class TrainingSettings:
     flux_jitter : float, default 0
         Largest change of brightness [mag], one for all bands of a source; see
         `~astro_iicnet.training.augmentation.jitter_flux`.
+    distillation : float, default 0.5
+        Share of the loss that is the distance to the probabilities of a teacher, where there is one.
     patience : int, optional
         End when the validation loss has not improved for this many epochs; None never.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
@@ -54,6 +56,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     flux_jitter: float = 0.0
+    distillation: float = 0.5
     patience: int | None = None
     precision: str = "auto"
     seed: int = 0
@@ -69,6 +72,8 @@ class TrainingSettings:
                 raise IICnetError(f"{name}={getattr(self, name)!r}: expected a number of at least {value}.")
         if not self.learning_rate > 0:
             raise IICnetError(f"learning_rate={self.learning_rate!r}: expected a number above 0.")
+        if not 0 <= self.distillation <= 1:
+            raise IICnetError(f"distillation={self.distillation!r}: expected a number from 0 to 1.")
         if not self.label_smoothing < 1:
             raise IICnetError(f"label_smoothing={self.label_smoothing!r}: expected a number below 1.")
         if self.patience is not None and self.patience < 1:

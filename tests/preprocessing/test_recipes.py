@@ -38,8 +38,8 @@ def test_missing_entry():
     ("change", "message"),
     [
         ({"stretch": "asin"}, "Unknown stretch 'asin'.*mean 'asinh'"),
-        ({"size": 63}, "63: expected 64 to 128"),
-        ({"size": 129}, "129: expected 64 to 128"),
+        ({"size": 31}, "31: expected 32 to 128"),
+        ({"size": 129}, "129: expected 32 to 128"),
         ({"softening": {"W1": 0.0}}, "must be positive"),
         ({"gain": -1.0}, "must be positive"),
         ({"percentiles": (99, 1)}, "0 <= a < b <= 100"),

@@ -165,7 +165,7 @@ def test_options_are_in_the_file(tmp_path):
     assert loaded.bands == ("W2", "W1", "W3", "W4")
     assert loaded.preprocess.recipe.size == 64
     assert loaded.preprocess(torch.rand(1, 4, 41, 41), torch.zeros(1, 2)).shape == (1, 4, 64, 64)
-    with pytest.raises(IICnetError, match="size is 60: expected 64 to 128"):
-        new_weights("small-v1", size=60)
+    with pytest.raises(IICnetError, match="size is 30: expected 32 to 128"):
+        new_weights("small-v1", size=30)
     with pytest.raises(IICnetError, match="Unknown option of iicnet 'kernel'"):
         new_weights("odd-v1", kernel=3)

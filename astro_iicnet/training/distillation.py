@@ -1,0 +1,59 @@
+"""A trained network that teaches another one."""
+
+import torch
+from torch import Tensor, nn
+
+from astro_iicnet.models.device import autocast, choose_device, choose_precision
+from astro_iicnet.weights import Weights
+
+
+class Teacher:
+    """Probabilities of trained weights for the cutouts of a batch, to be learnt by another network.
+
+    They say more than a label: how much a source looks like each class. The teacher sees the cutouts
+    through its own preprocessing and upright, and is calibrated by its temperature.
+
+    Parameters
+    ----------
+    weights : Weights
+        The trained network, as `~astro_iicnet.weights.load_weights` gives it.
+    device : str, default "auto"
+        A torch device, that of the training; "auto" is CUDA where there is one, else the CPU.
+
+    References
+    ----------
+    Hinton, Vinyals & Dean 2015, arXiv:1503.02531.
+    """
+
+    def __init__(self, weights: Weights, *, device: str = "auto") -> None:
+        self._device = choose_device(device)
+        self._precision = choose_precision("auto", self._device)
+        model: nn.Module = weights.model.eval()
+        self._model = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._preprocess = weights.preprocess.to(self._device)
+        self._temperature = float(weights.record["temperature"])
+        self._name = f"{weights.name} {weights.record['sha256'][:12]}"
+
+    def __repr__(self) -> str:
+        return f"<Teacher {self._name}>"
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor, offset: Tensor) -> Tensor:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        pixels : torch.Tensor
+            (N, B, S, S) [DN], in the bands of the weights.
+        offset : torch.Tensor
+            (N, 2) [px].
+
+        Returns
+        -------
+        torch.Tensor
+            (N, 3) float32, rows summing to 1.
+        """
+        images = self._preprocess(pixels, offset).contiguous(memory_format=torch.channels_last)
+        with autocast(self._device, self._precision):
+            logits = self._model(images)
+        return torch.softmax(logits.float() / self._temperature, dim=1)

@@ -1,0 +1,65 @@
+"""What a trained network teaches another one."""
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+from astro_iicnet import IICnetClassifier
+from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.labels import CLASSES
+from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.distillation import Teacher
+from astro_iicnet.training.loop import predict_logits, train
+from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.weights import load_weights
+from astro_iicnet.weights.load import new_weights
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return simulate_dataset(256, seed=77)
+
+
+def test_the_teacher_says_what_the_classifier_says(sources):
+    """Up to bfloat16, where the device has it."""
+    cutouts = sources[0][:32]
+    teacher = Teacher(load_weights(), device="cpu")
+    taught = teacher(torch.from_numpy(cutouts.pixels), torch.from_numpy(cutouts.offset)).numpy()
+    expected = IICnetClassifier(device="cpu").predict_proba(cutouts)
+    assert taught.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert taught == pytest.approx(expected, abs=0.03)
+    assert "iicnet-sim-v1 c748a16f" in repr(teacher)
+
+
+def test_labels_do_not_matter_where_the_teacher_has_all_the_say(sources):
+    """Labels in disorder: with share 1 the teacher's probabilities are learnt all the same."""
+    cutouts, table = sources
+    labels = class_labels(table)
+    wrong = Table({"class": np.array(CLASSES)[(labels + 1) % 3]})
+
+    def right_after(share: float) -> float:
+        weights = new_weights("pupil", architecture="student", size=36, seed=5)
+        settings = TrainingSettings(
+            epochs=3, learning_rate=3e-3, batch_size=32, distillation=share, precision="float32"
+        )
+        teacher = Teacher(load_weights(), device="cpu")
+        data = (cutouts, wrong)
+        train(
+            weights.model,
+            weights.preprocess,
+            data,
+            (cutouts, table),
+            settings,
+            teacher=teacher,
+            progress=False,
+        )
+        return float((predict_logits(weights.model, weights.preprocess, cutouts).argmax(1) == labels).mean())
+
+    assert right_after(1.0) > 0.6
+    assert right_after(0.0) < 0.4
+
+
+def test_share_out_of_range():
+    with pytest.raises(IICnetError, match=r"distillation=1.5: expected a number from 0 to 1"):
+        TrainingSettings(distillation=1.5)
