@@ -101,7 +101,8 @@ class IICnetClassifier:
             N sources with at least the bands that the weights need.
         average : bool, default False
             Mean of the probabilities of each image in its eight orientations (turned by right
-            angles, and mirrored). A little more accurate, and it takes eight times as long.
+            angles, and mirrored). It takes eight times as long, and gains little where the network was
+            trained on all orientations, as the default weights were: see :doc:`/accuracy`.
 
         Returns
         -------
@@ -151,6 +152,7 @@ class IICnetClassifier:
         dec: str | None = None,
         priors: Priors | None = None,
         average: bool = False,
+        coverage: float | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
     ) -> Table:
@@ -173,6 +175,12 @@ class IICnetClassifier:
         average : bool, default False
             Average over the eight orientations of each image, see `predict_proba`: the network takes
             eight times as long.
+        coverage : float, optional
+            Add the column ``iicnet_set``: the classes that the source may have, such that of the
+            sources of each class this fraction has its own among them, as in 0.95. That holds for
+            sources like those of the calibration, whatever the class fractions: the sets do not
+            depend on ``priors``. Not with ``average``. See
+            `~astro_iicnet.prediction_sets.prediction_sets`. Default: no such column.
         progress : bool, default True
             Show progress on stderr.
         allow_other_survey : bool, default False
@@ -192,9 +200,9 @@ class IICnetClassifier:
         ImagesError
             If the images cannot be used.
         WeightsError
-            If the weights cannot be loaded.
+            If the weights cannot be loaded, or have no table for prediction sets.
         IICnetError
-            If the priors or the device make no sense.
+            If priors, coverage or device make no sense.
 
         Warns
         -----
@@ -202,7 +210,7 @@ class IICnetClassifier:
             If images of another survey are taken.
         """
         return run_in_memory(
-            self._prepare(table, images, ra, dec, priors, average, progress, allow_other_survey)
+            self._prepare(table, images, ra, dec, priors, average, coverage, progress, allow_other_survey)
         )
 
     def classify_file(
@@ -215,6 +223,7 @@ class IICnetClassifier:
         dec: str | None = None,
         priors: Priors | None = None,
         average: bool = False,
+        coverage: float | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
         overwrite: bool = False,
@@ -236,13 +245,14 @@ class IICnetClassifier:
             A table in any format that astropy reads.
         output : str or pathlib.Path
             Where the result goes; the ending says the format, as in ``.fits`` or ``.ecsv``.
-        images, ra, dec, priors, average, progress, allow_other_survey
+        images, ra, dec, priors, average, coverage, progress, allow_other_survey
             See `classify`.
         overwrite : bool, default False
             Start anew, in place of the output or the unfinished run that is there.
         resume : bool, default False
             Do only what an earlier run has not done; if there was none, all. Weights, images,
-            positions, ``average`` and chunk size must be those of that run; priors may be others.
+            positions, ``average`` and chunk size must be those of that run; priors and coverage may be
+            others.
         retry_failed : bool, default False
             With ``resume``: do again the rows whose images could not be had (``retrieval_failed``), of
             an unfinished run or of a finished output. That output must be in a format that keeps the
@@ -268,7 +278,9 @@ class IICnetClassifier:
         """
 
         def prepare() -> Job:
-            return self._prepare(input, images, ra, dec, priors, average, progress, allow_other_survey)
+            return self._prepare(
+                input, images, ra, dec, priors, average, coverage, progress, allow_other_survey
+            )
 
         return run_to_file(
             prepare,
@@ -287,6 +299,7 @@ class IICnetClassifier:
         dec: str | None,
         priors: Priors | None,
         average: bool,
+        coverage: float | None,
         progress: bool,
         allow_other_survey: bool,
     ) -> Job:
@@ -296,7 +309,7 @@ class IICnetClassifier:
         if "weights_" not in vars(self):
             find_weights(self.weights, progress=progress)  # as quietly as asked for, where it fetches
         judge = partial(self._judge, average=average)
-        job = Job(sources, source, self.weights_.record, judge, fractions, average, progress)
+        job = Job(sources, source, self.weights_.record, judge, fractions, average, coverage, progress)
         job.check_survey(allow_other=allow_other_survey)
         return job
 

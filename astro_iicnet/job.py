@@ -18,6 +18,7 @@ from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, check_chunk_size, retrieve
 from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalWarning
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.output import check_output, check_storable, read_results, write_results
+from astro_iicnet.prediction_sets import find_thresholds, prediction_sets
 from astro_iicnet.priors import reweight
 from astro_iicnet.results import META_KEY, check_names, make_results
 from astro_iicnet.resume import (
@@ -49,6 +50,8 @@ class Job:
         (3,) class fractions. Default: those of the training set.
     average : bool, default False
         Whether ``judge`` averages over the orientations of an image.
+    coverage : float, optional
+        Coverage of the prediction sets. Default: there are none.
     progress : bool, default True
         Show progress on stderr.
 
@@ -56,6 +59,8 @@ class Job:
     ------
     SourcesError
         If the list has a column of the name of a result.
+    IICnetError
+        If there can be no sets of this coverage.
     """
 
     sources: Sources
@@ -64,10 +69,19 @@ class Job:
     judge: Callable[[Cutouts], np.ndarray]
     priors: np.ndarray | None = None
     average: bool = False
+    coverage: float | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
         check_names(self.sources.table)
+        if self.coverage is None:
+            return
+        find_thresholds(self.record, self.coverage)
+        if self.average:
+            raise IICnetError(
+                f"coverage={self.coverage} and average=True do not go together: prediction sets are "
+                "calibrated for one orientation of an image. Leave one of them out."
+            )
 
     @property
     def members(self) -> tuple[CutoutSource, ...]:
@@ -128,6 +142,7 @@ class Job:
             "survey": self.source.survey,
             "positions_sha256": positions_sha256(self.sources.coords),
             "average": self.average,
+            "coverage": self.coverage,
             "priors": {name: float(value) for name, value in zip(CLASSES, fractions, strict=True)},
             "versions": {package: version(package) for package in packages},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -173,12 +188,20 @@ class Job:
         `~astropy.table.Table`
             See `~astro_iicnet.results.make_results`.
         """
-        probabilities = findings["probabilities"]
+        probabilities, sets = findings["probabilities"], None
+        if self.coverage is not None:
+            sets = prediction_sets(probabilities, find_thresholds(self.record, self.coverage))
         if self.priors is not None:
             probabilities = reweight(probabilities, self.priors, self.training_fractions)
         served_by = np.array([*self.images, ""])[findings["served_by"]] if len(self.images) > 1 else None
         return make_results(
-            self.sources, probabilities, findings["status"], findings["flags"], self.provenance(), served_by
+            self.sources,
+            probabilities,
+            findings["status"],
+            findings["flags"],
+            self.provenance(),
+            served_by,
+            sets,
         )
 
 
@@ -238,8 +261,9 @@ def run_to_file(
         found = None
         if resume and journal.is_new and target.exists():
             table, found = _finished(job, target)
-            same_priors = table.meta[META_KEY]["priors"] == job.provenance()["priors"]
-            if same_priors and not (retry_failed and _failed(found).any()):
+            before, now = table.meta[META_KEY], job.provenance()
+            is_same = all(before.get(key) == now[key] for key in ("priors", "coverage"))
+            if is_same and not (retry_failed and _failed(found).any()):
                 return table
         findings = _go_on(job, journal, found, retry_failed, chunk_size)
         table = job.results(findings)

@@ -18,7 +18,7 @@ from astropy.units import Quantity
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import Status
-from astro_iicnet.results import IMAGES_COLUMN, META_KEY, RESULT_COLUMNS, set_columns
+from astro_iicnet.results import IMAGES_COLUMN, META_KEY, RESULT_COLUMNS, SET_COLUMN, set_columns
 from astro_iicnet.sources import first_line, read_table
 
 _N_TRIED = 100  # rows written for trial
@@ -180,9 +180,12 @@ def read_results(path: str | os.PathLike[str]) -> Table:
             text = np.char.decode(np.asarray(column), "utf-8", "replace")
             table[name] = _like(column, text)
     unknown = np.asarray(table["iicnet_status"]) != Status.OK.label
-    set_columns(table, {name: np.ma.getdata(np.ma.asarray(table[name])) for name in RESULT_COLUMNS}, unknown)
-    if IMAGES_COLUMN in table.colnames:
+    columns = {name: np.ma.getdata(np.ma.asarray(table[name])) for name in RESULT_COLUMNS}
+    if SET_COLUMN in table.colnames:
         # Some formats take an empty word for a missing one.
+        columns[SET_COLUMN] = np.ma.filled(np.ma.asarray(table[SET_COLUMN]), "")
+    set_columns(table, columns, unknown)
+    if IMAGES_COLUMN in table.colnames:
         table[IMAGES_COLUMN] = Column(np.ma.filled(np.ma.asarray(table[IMAGES_COLUMN]), ""))
     _restore_provenance(table)
     return table

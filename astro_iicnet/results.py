@@ -9,6 +9,7 @@ from astropy.table import Column, MaskedColumn, Table
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import CLASSES, Flag, Status
+from astro_iicnet.prediction_sets import SEPARATOR
 from astro_iicnet.sources import Sources
 
 PROBABILITY_COLUMNS = tuple(f"iicnet_p_{name}" for name in CLASSES)
@@ -17,8 +18,11 @@ PROBABILITY_COLUMNS = tuple(f"iicnet_p_{name}" for name in CLASSES)
 RESULT_COLUMNS = ("iicnet_class", *PROBABILITY_COLUMNS, "iicnet_status", "iicnet_flags")
 """Columns that every result table has after those of the input."""
 
+SET_COLUMN = "iicnet_set"
+"""Column after them of the prediction sets, where a coverage was asked for."""
+
 IMAGES_COLUMN = "iicnet_images"
-"""Column after them that names the image source of each row, where several sources were tried."""
+"""Column at the end that names the image source of each row, where several sources were tried."""
 
 LOW_CONFIDENCE = 0.6
 """A class less probable than this has the flag ``LOW_CONFIDENCE``."""
@@ -31,12 +35,14 @@ _DTYPES = {
     **dict.fromkeys(PROBABILITY_COLUMNS, np.dtype(np.float32)),
     "iicnet_status": np.dtype(f"U{max(len(status.label) for status in Status)}"),
     "iicnet_flags": np.dtype(np.int16),
+    SET_COLUMN: np.dtype(f"U{len(SEPARATOR.join(CLASSES))}"),
 }
 _DESCRIPTIONS = {
     "iicnet_class": "Most probable class",
     **{f"iicnet_p_{name}": f"Probability of class {name}" for name in CLASSES},
     "iicnet_status": "Why the row has, or has not, a class",
     "iicnet_flags": "Bit mask: " + ", ".join(f"{flag.value} {str(flag.name).lower()}" for flag in Flag),
+    SET_COLUMN: "Classes that hold the true one with the probability that was asked for",
 }
 
 
@@ -51,10 +57,11 @@ def check_names(table: Table) -> None:
     Raises
     ------
     SourcesError
-        If one of its columns is called as one of `RESULT_COLUMNS` or `IMAGES_COLUMN`, in any case: many
-        file formats cannot tell the two apart.
+        If one of its columns is called as one of `RESULT_COLUMNS`, `SET_COLUMN` or `IMAGES_COLUMN`, in
+        any case: many file formats cannot tell the two apart.
     """
-    taken = [name for name in table.colnames if name.lower() in (*RESULT_COLUMNS, IMAGES_COLUMN)]
+    names = (*RESULT_COLUMNS, SET_COLUMN, IMAGES_COLUMN)
+    taken = [name for name in table.colnames if name.lower() in names]
     if taken:
         raise SourcesError(
             f"The input already has {', '.join(map(repr, taken))}, the name of a result column. "
@@ -70,6 +77,7 @@ def make_results(
     flags: np.ndarray,
     provenance: Mapping[str, Any],
     served_by: np.ndarray | None = None,
+    sets: np.ndarray | None = None,
 ) -> Table:
     """Put the result columns beside those of the input.
 
@@ -89,14 +97,17 @@ def make_results(
     served_by : numpy.ndarray, optional
         (N,) str: name of the image source that served the row, empty where none did. Default: there was
         one source only, and no column says so.
+    sets : numpy.ndarray, optional
+        (N,) str: the prediction sets, see `~astro_iicnet.prediction_sets.prediction_sets`. Default: no
+        column of them.
 
     Returns
     -------
     `~astropy.table.Table`
         A copy of ``sources.table``, of the same class of table, rows and columns in the same order,
-        followed by `RESULT_COLUMNS`, and by `IMAGES_COLUMN` if ``served_by`` is given. Class and
-        probabilities are masked in every row whose status is not ``ok``. A row said to be ok without
-        finite probabilities becomes ``bad_pixels``.
+        followed by `RESULT_COLUMNS`, by `SET_COLUMN` if ``sets`` and by `IMAGES_COLUMN` if
+        ``served_by`` is given. Class, probabilities and set are masked in every row whose status is
+        not ``ok``. A row said to be ok without finite probabilities becomes ``bad_pixels``.
 
     Raises
     ------
@@ -127,6 +138,8 @@ def make_results(
         "iicnet_flags": flags,
     }
     table = sources.table.copy()
+    if sets is not None:
+        columns[SET_COLUMN] = np.where(known, sets, "")
     set_columns(table, columns, ~known)
     if served_by is not None:
         table[IMAGES_COLUMN] = Column(served_by, description="Image source that served the row")
@@ -197,11 +210,11 @@ def set_columns(table: Table, columns: Mapping[str, np.ndarray], unknown: np.nda
     table : `~astropy.table.Table`
         N rows; it is modified.
     columns : mapping of str to numpy.ndarray
-        (N,) values of each of `RESULT_COLUMNS`.
+        (N,) values of each of `RESULT_COLUMNS`, and of `SET_COLUMN` if there are sets.
     unknown : numpy.ndarray
-        (N,) bool: where class and probabilities are masked. Status and flags are known in every row.
+        (N,) bool: where class, probabilities and set are masked. Status and flags are known in every row.
     """
-    for name in RESULT_COLUMNS:
+    for name in columns:
         values = np.asarray(columns[name]).astype(_DTYPES[name])
         if name in ("iicnet_status", "iicnet_flags"):
             column = Column(values, name=name, description=_DESCRIPTIONS[name])

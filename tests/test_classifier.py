@@ -10,7 +10,9 @@ from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
 from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalWarning, SourcesError, WeightsError
 from astro_iicnet.labels import CLASSES, Flag, Status
+from astro_iicnet.prediction_sets import find_thresholds
 from astro_iicnet.results import RESULT_COLUMNS
+from astro_iicnet.training.calibration import tabulate_scores
 from astro_iicnet.weights import load_weights, new_weights, save_weights
 
 ZERO_POINTS = {"W1": 20.5, "W2": 19.5, "W3": 18.0, "W4": 13.0}
@@ -69,7 +71,9 @@ def weights_file(tmp_path_factory):
         weights.model.head.weight *= 30
         weights.model.head.bias -= weights.model(images).mean(dim=0)
     path = tmp_path_factory.mktemp("weights") / "random-v1.safetensors"
-    return save_weights(path, weights, temperature=2.0)
+    rng = np.random.default_rng(1)
+    scores = tabulate_scores(rng.dirichlet([1, 1, 1], 300), rng.integers(0, 3, 300))
+    return save_weights(path, weights, temperature=2.0, set_scores=scores)
 
 
 @pytest.fixture(scope="module")
@@ -367,3 +371,29 @@ def test_average_is_the_mean_over_the_turned_sky(classifier, table):
     result = classify(classifier, table, average=True)
     np.testing.assert_allclose(probabilities(result), found, rtol=0, atol=1e-5)
     assert result.meta["astro_iicnet"]["average"] is True
+
+
+def test_prediction_sets_do_not_depend_on_priors(classifier, table):
+    table["ra"][4] = np.nan
+    plain = classify(classifier, table, coverage=0.5)
+    assert plain.colnames == [*table.colnames, *RESULT_COLUMNS, "iicnet_set"]
+    assert plain.meta["astro_iicnet"]["coverage"] == 0.5
+    inside = probabilities(plain) >= find_thresholds(classifier.weights_.record, 0.5)
+    expected = ["|".join(np.array(CLASSES)[row]) for row in inside]
+    expected[4] = None
+    assert plain["iicnet_set"].tolist() == expected
+    assert len(set(expected)) > 3
+    weighted = classify(classifier, table, coverage=0.5, priors={"star": 0.9, "galaxy": 0.06, "quasar": 0.04})
+    assert weighted["iicnet_set"].tolist() == expected
+
+
+def test_sets_that_cannot_be_had(classifier, table, tmp_path):
+    sky = AnalyticSky()
+    with pytest.raises(IICnetError, match=r"Did you mean 0\.95"):
+        classify(classifier, table, images=sky, coverage=95)
+    with pytest.raises(IICnetError, match="one orientation"):
+        classify(classifier, table, images=sky, coverage=0.95, average=True)
+    path = save_weights(tmp_path / "plain.safetensors", new_weights("plain-v1"))
+    with pytest.raises(WeightsError, match="'plain-v1' have no table"):
+        classify(IICnetClassifier(path, device="cpu"), table, images=sky, coverage=0.95)
+    assert not sky.asked

@@ -93,6 +93,17 @@ def test_who_served_a_row(tmp_path, name):
     assert read_results(tmp_path / name)["iicnet_images"].tolist() == served_by.tolist()
 
 
+@pytest.mark.parametrize("name", ["r.csv", "r.ecsv", "r.fits", "r.vot", "r.parquet"])
+def test_prediction_sets(tmp_path, name):
+    sets = np.array(["galaxy", "galaxy|quasar|star", "", "", ""])
+    result = make(sets=sets)
+    write_results(result, tmp_path / name)
+    read = read_results(tmp_path / name)
+    assert read.colnames == result.colnames
+    assert_same(read[["iicnet_set"]], result[["iicnet_set"]])
+    assert read["iicnet_set"].tolist() == ["galaxy", "galaxy|quasar|star", "", None, None]
+
+
 def test_any_table_reader_sees_the_columns(tmp_path):
     for name in ("r.csv", "r.ecsv", "r.fits", "r.vot"):
         write_results(make(), tmp_path / name)

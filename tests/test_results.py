@@ -205,3 +205,12 @@ def test_who_served_a_row():
     table["iicnet_images"] = 1
     with pytest.raises(SourcesError, match="iicnet_images"):
         check_names(table)
+
+
+def test_prediction_sets():
+    sets = np.array(["galaxy", "galaxy|quasar|star", "", "star", ""])
+    result = make(sets=sets, served_by=np.full(5, "irsa"))
+    assert result.colnames[-2:] == ["iicnet_set", "iicnet_images"]
+    assert result["iicnet_set"].tolist() == ["galaxy", "galaxy|quasar|star", "", None, None]
+    with pytest.raises(SourcesError, match="'iicnet_SET'"):
+        check_names(Table({"iicnet_SET": [1]}))

@@ -23,6 +23,7 @@ from astro_iicnet.labels import Status
 from astro_iicnet.output import read_results
 from astro_iicnet.resume import FINDING, Journal, new_findings, positions_sha256
 from astro_iicnet.simulation.field import example_sources
+from astro_iicnet.training.calibration import tabulate_scores
 from astro_iicnet.weights import new_weights, save_weights
 
 PROBABILITIES = ("iicnet_p_galaxy", "iicnet_p_quasar", "iicnet_p_star")
@@ -56,7 +57,10 @@ class Sky:
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory):
-    return save_weights(tmp_path_factory.mktemp("weights") / "r.safetensors", new_weights("random-v1"))
+    path = tmp_path_factory.mktemp("weights") / "r.safetensors"
+    rng = np.random.default_rng(1)
+    scores = tabulate_scores(rng.dirichlet([1, 1, 1], 300), rng.integers(0, 3, 300))
+    return save_weights(path, new_weights("random-v1"), set_scores=scores)
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +255,21 @@ def test_several_sources_stay_known(run):
     found = run([first, second], resume=True, retry_failed=True)
     assert set(found["iicnet_images"][found["iicnet_status"] == "ok"]) == {"first", "second"}
     assert [a for a, b in zip(found["iicnet_images"], served, strict=True) if b] == [b for b in served if b]
+
+
+def test_coverage_may_change(run, tmp_path):
+    expected = run(Sky(), "whole.fits", coverage=0.3)
+    stopped(run)
+    found = run(Sky(), resume=True, coverage=0.3)
+    assert_same(found, expected)
+    assert found["iicnet_set"].tolist() == expected["iicnet_set"].tolist()
+    # Nor is anything fetched for another coverage, or none, when the output is complete.
+    sky = Sky()
+    wider = run(sky, resume=True, coverage=0.99)
+    assert (wider["iicnet_set"] != found["iicnet_set"]).all()
+    assert "iicnet_set" not in run(sky, resume=True).colnames
+    assert "iicnet_set" not in read_results(tmp_path / "out.fits").colnames
+    assert not sky.asked
 
 
 def test_average_may_not_change(run):

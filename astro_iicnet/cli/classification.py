@@ -73,6 +73,12 @@ def example(output: Path, overwrite: bool) -> None:
 @click.option(
     "--average", is_flag=True, help="Average over the eight orientations of each image: 8 times the work."
 )
+@click.option(
+    "--coverage",
+    type=float,
+    metavar="FRACTION",
+    help="Add iicnet_set: classes among which is the true one for this fraction of sources, as in 0.95.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, or throw an unfinished run away.")
@@ -95,6 +101,7 @@ def classify(
     weights: str | None,
     priors: str | None,
     average: bool,
+    coverage: float | None,
     device: str,
     allow_other_survey: bool,
     overwrite: bool,
@@ -137,6 +144,7 @@ def classify(
         "dec": dec,
         "priors": None if priors is None else _parse_priors(priors),
         "average": average,
+        "coverage": coverage,
         "progress": not (no_progress or quiet) and sys.stderr.isatty(),
         "allow_other_survey": allow_other_survey,
     }

@@ -21,7 +21,9 @@ OPTIONAL: dict[str, Any] = {
     "classes": list(CLASSES),
     "training_fractions": [1 / len(CLASSES)] * len(CLASSES),
     "temperature": 1.0,
+    "set_scores": None,
     "training_data": "not stated",
+    "started_from": {},
     "metrics": {},
     "licence": "not stated",
     "citation": "not stated",
@@ -42,9 +44,11 @@ def read_registry(path: str | Path = REGISTRY_FILE) -> dict[str, dict[str, Any]]
     dict
         Name to record. A record holds ``name``, ``file``, ``architecture``, ``options``,
         ``bands``, ``recipe`` (its name; the whole recipe is in the file), ``survey``,
-        ``classes``, ``training_fractions``, ``temperature``, ``training_data``, ``metrics``,
-        ``licence``, ``citation``, ``size`` [bytes], ``sha256`` and ``urls`` (empty where the
-        file ships with the package).
+        ``classes``, ``training_fractions``, ``temperature``, ``set_scores`` (for prediction sets,
+        see `~astro_iicnet.prediction_sets.find_thresholds`; None where there is no such table),
+        ``training_data``, ``metrics``, ``licence``, ``citation``, ``size`` [bytes], ``sha256`` and
+        ``urls`` (empty where the file ships with the package). Weights that were fine-tuned have
+        name and SHA-256 of those before in ``started_from``.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     records = sorted(content["weights"], key=lambda record: record["name"] != content["default"])

@@ -8,6 +8,7 @@ from astropy.table import Table
 from click.testing import CliRunner
 
 from astro_iicnet.cli import main
+from astro_iicnet.labels import CLASSES
 from astro_iicnet.weights import load_weights, new_weights, save_weights
 
 
@@ -157,6 +158,17 @@ def test_priors(run, coords, weights_file):
     a, b, c = (np.asarray(Table.read(f"{name}.ecsv")["iicnet_p_star"]) for name in "abc")
     np.testing.assert_array_equal(a, b)
     assert (a > c).all()
+
+
+def test_coverage(run, coords, weights_file):
+    options = ("--images", "simulated", "--coverage", "0.95")
+    assert run("classify", "few.csv", "-o", "a.ecsv", *options).exit_code == 0
+    sets = [text.split("|") for text in Table.read("a.ecsv")["iicnet_set"].tolist() if text]
+    assert sets
+    assert {name for names in sets for name in names} <= set(CLASSES)
+    result = run("classify", "few.csv", "-o", "b.ecsv", "--weights", weights_file, *options)
+    assert result.exit_code == 2
+    assert "leave coverage out" in result.output
 
 
 def test_average(run, coords, weights_file):
