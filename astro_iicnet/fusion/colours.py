@@ -13,7 +13,7 @@ from astro_iicnet.allwise.bands import get_band
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import SourcesError
 from astro_iicnet.labels import Status
-from astro_iicnet.photometry.measurement import measure
+from astro_iicnet.photometry.measurement import Photometry, measure
 
 BANDS: tuple[str, ...] = ("W1", "W2", "W3")
 """Bands of the magnitudes, where nothing else is asked for."""
@@ -124,8 +124,23 @@ def from_cutouts(cutouts: Cutouts) -> Magnitudes:
     ImagesError
         If a band is not one of AllWISE, or the cutouts are too small.
     """
-    found = measure(cutouts)
-    return make_magnitudes(found.bands, found.mag, found.mag_err, found.upper_limit)
+    return from_photometry(measure(cutouts))
+
+
+def from_photometry(photometry: Photometry) -> Magnitudes:
+    """Take magnitudes that have been measured already.
+
+    Parameters
+    ----------
+    photometry : `~astro_iicnet.photometry.measurement.Photometry`
+        N sources in B bands.
+
+    Returns
+    -------
+    Magnitudes
+        Row i for source i, in the same bands.
+    """
+    return make_magnitudes(photometry.bands, photometry.mag, photometry.mag_err, photometry.upper_limit)
 
 
 def from_table(table: Table, bands: Sequence[str] = BANDS) -> Magnitudes:
