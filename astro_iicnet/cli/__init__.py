@@ -9,6 +9,7 @@ from astro_iicnet.cli.classification import classify, example
 from astro_iicnet.cli.cutouts import cutouts
 from astro_iicnet.cli.information import info
 from astro_iicnet.cli.learning import evaluate, simulate, train
+from astro_iicnet.cli.report import report
 from astro_iicnet.cli.weights import weights
 from astro_iicnet.exceptions import IICnetError
 
@@ -46,5 +47,5 @@ def main() -> None:
     """
 
 
-for _command in (example, classify, cutouts, simulate, train, evaluate, weights, info):
+for _command in (example, classify, cutouts, simulate, train, evaluate, report, weights, info):
     main.add_command(_command)

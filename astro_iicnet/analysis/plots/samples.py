@@ -282,7 +282,7 @@ def _plot_classes(
             continue
         colour, marker = CLASS_COLOURS.get(name, UNKNOWN), CLASS_MARKERS.get(name, "x")
         options: dict[str, Any] = {"s": size, "marker": marker, "linewidths": 0.8 if marker == "x" else 0.0}
-        for part, alpha in ((rows[~faint[rows]], 0.8), (rows[faint[rows]], 0.25)):
+        for part, alpha in ((rows[~faint[rows]], 0.8), (rows[faint[rows]], 0.35)):
             ax.scatter(x[part], y[part], color=colour, alpha=alpha, rasterized=crowd, **options)
         ax.scatter([], [], s=24, color=colour, marker=marker, label=f"{name} ({len(rows)})")
 
