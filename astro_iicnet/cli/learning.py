@@ -9,7 +9,11 @@ from astro_iicnet.cli._files import check_writable
 from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from astro_iicnet.cutouts.base import Cutouts
     from astro_iicnet.training.settings import TrainingSettings
+    from astro_iicnet.weights import Weights
 
 _FILE = click.Path(path_type=Path)
 
@@ -62,14 +66,20 @@ def simulate(
 @click.option(
     "-o", "--output", type=_FILE, required=True, help="Weights file to write, as in my.safetensors."
 )
+@click.option(
+    "--from", "start", metavar="NAME|FILE", help="Weights to start from.  [default: none, from scratch]"
+)
 @click.option("--preset", default="one-cycle", show_default=True, help='"one-cycle" or "paper".')
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: of the preset]")
 @click.option(
-    "--recipe", default="calibrated", show_default=True, help='Preprocessing: "calibrated" or "paper".'
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Highest learning rate.  [default: of the preset]",
 )
+@click.option("--recipe", help='Preprocessing: "calibrated" or "paper".  [default: calibrated]')
 @click.option("--size", type=click.IntRange(64, 128), help="Input pixels on a side.  [default: 80]")
 @click.option("--bands", callback=_bands, help="Bands, as in W1,W2,W3.  [default: those of the dataset]")
-@click.option("--architecture", default="iicnet", show_default=True, help='Network: "iicnet" or a peer.')
+@click.option("--architecture", help='Network: "iicnet" or a peer.  [default: iicnet]')
 @click.option(
     "--first-kernel", type=click.Choice(["5", "3"]), help="First convolution of iicnet.  [default: 5]"
 )
@@ -90,12 +100,14 @@ def simulate(
 def train(
     dataset: Path,
     output: Path,
+    start: str | None,
     preset: str,
     epochs: int | None,
-    recipe: str,
+    learning_rate: float | None,
+    recipe: str | None,
     size: int | None,
     bands: tuple[str, ...] | None,
-    architecture: str,
+    architecture: str | None,
     first_kernel: str | None,
     flux_jitter: float,
     seed: int,
@@ -106,14 +118,19 @@ def train(
 ) -> None:
     """Train a network on labelled cutouts.
 
-    DATASET is a file of 'astro-iicnet simulate'. It is split 8:1:1 into training, test and
+    DATASET is a file of 'astro-iicnet simulate' or 'astro-iicnet dataset build'. Where its
+    sources do not say to which part they belong, it is split 8:1:1 into training, test and
     validation, class by class; the probabilities are calibrated on the validation set and the
     accuracy is that of the test set. The state after each epoch is in OUTPUT.state, which goes
     when the training is over.
 
+    With --from, network and preprocessing are those of the weights to start from, and a tenth of
+    the learning rate is a good first guess.
+
     \b
     Example:
       astro-iicnet train simulated.fits -o my.safetensors --epochs 20
+      astro-iicnet train my.fits -o tuned.safetensors --from iicnet-sim-v1 --learning-rate 2e-4
       astro-iicnet train simulated.fits -o small.safetensors --size 64 --first-kernel 3
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
@@ -123,20 +140,25 @@ def train(
     state = output.with_name(output.name + ".state")
     if state.exists() and not resume:
         raise click.UsageError(f"{state} holds a training that was not finished: say --resume, or remove it.")
-    changes = {"seed": seed, "flux_jitter": flux_jitter} | ({} if epochs is None else {"epochs": epochs})
-    settings = TrainingSettings.preset(preset, **changes)
-    network: dict[str, Any] = {"architecture": architecture, "recipe": recipe, "size": size}
-    if first_kernel is not None:
-        network["first_kernel"] = int(first_kernel)
-    metrics = _train(dataset, output, bands, network, settings, state, device, not quiet)
+    given = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "flux_jitter": flux_jitter}
+    settings = TrainingSettings.preset(preset, **_said(given))
+    kernel = None if first_kernel is None else int(first_kernel)
+    network = {"architecture": architecture, "recipe": recipe, "size": size, "first_kernel": kernel}
+    metrics = _train(dataset, output, start, bands, _said(network), settings, state, device, not quiet)
     state.unlink(missing_ok=True)
     state.with_suffix(".ecsv").replace(output.with_suffix(".history.ecsv"))
     click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
 
 
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _train(
     dataset: Path,
     output: Path,
+    start: str | None,
     bands: tuple[str, ...] | None,
     network: dict[str, Any],
     settings: "TrainingSettings",
@@ -148,24 +170,27 @@ def _train(
     import numpy as np
 
     from astro_iicnet.training.calibration import fit_temperature
-    from astro_iicnet.training.datasets import class_labels, read_dataset, split
+    from astro_iicnet.training.datasets import class_labels, read_dataset
     from astro_iicnet.training.loop import predict_logits, train
-    from astro_iicnet.weights import new_weights, save_weights
+    from astro_iicnet.training.splits import dataset_split
+    from astro_iicnet.weights import save_weights
 
     cutouts, table = read_dataset(dataset)
     cutouts = cutouts.select_bands(bands or cutouts.bands)
     ok = np.flatnonzero(cutouts.status == 0)
     labels = class_labels(table)
-    train_rows, test_rows, validation_rows = (ok[rows] for rows in split(labels[ok], seed=settings.seed))
+    parts = dataset_split(table[ok], seed=settings.seed)
+    train_rows, test_rows, validation_rows = (ok[rows] for rows in parts)
     counts = np.bincount(labels[train_rows], minlength=len(CLASSES))
     if not counts.all():
         raise click.UsageError(f"{dataset} lacks a class: all of {', '.join(CLASSES)} are needed.")
     if not (len(train_rows) > 1 and len(test_rows) and len(validation_rows)):
         raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
-    weights = new_weights(output.stem, bands=cutouts.bands, seed=settings.seed, **network)
-    parts = weights.model, weights.preprocess
+    survey = str(table.meta.get("survey", "allwise-atlas"))
+    weights = _first_weights(start, output.stem, cutouts.bands, survey, network, settings.seed)
+    modules = weights.model, weights.preprocess
     history = train(
-        *parts,
+        *modules,
         (cutouts[train_rows], table[train_rows]),
         (cutouts[validation_rows], table[validation_rows]),
         settings,
@@ -173,8 +198,8 @@ def _train(
         device=device,
         progress=progress,
     )
-    validation = predict_logits(*parts, cutouts[validation_rows], device=device)
-    test = predict_logits(*parts, cutouts[test_rows], device=device)
+    validation = predict_logits(*modules, cutouts[validation_rows], device=device)
+    test = predict_logits(*modules, cutouts[test_rows], device=device)
     metrics = {"n": len(test), "accuracy": float(np.mean(test.argmax(axis=1) == labels[test_rows]))}
     save_weights(
         output,
@@ -187,21 +212,51 @@ def _train(
     return metrics
 
 
+def _first_weights(
+    start: str | None, name: str, bands: tuple[str, ...], survey: str, network: dict[str, Any], seed: int
+) -> "Weights":
+    """Weights before training: random ones, or those to start from."""
+    from astro_iicnet.training.finetune import start_from
+    from astro_iicnet.weights import new_weights
+
+    if start is not None:
+        return start_from(start, name, bands=bands, survey=survey, **network)
+    weights = new_weights(name, bands=bands, seed=seed, **network)
+    weights.record["survey"] = survey
+    return weights
+
+
 @click.command()
 @click.argument("dataset", type=_FILE)
 @click.option("--weights", metavar="NAME|FILE", help="Network weights.  [default: see 'weights list']")
+@click.option(
+    "--part",
+    type=click.Choice(["train", "test", "validation"]),
+    help="Part of a dataset that names its parts.  [default: all sources]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("-o", "--output", type=_FILE, help="File for the table, as in metrics.ecsv.  [default: none]")
+@click.option("--report", "page", type=_FILE, help="Page of HTML to write, with figures.  [default: none]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-def evaluate(dataset: Path, weights: str | None, device: str, output: Path | None, overwrite: bool) -> None:
+def evaluate(
+    dataset: Path,
+    weights: str | None,
+    part: str | None,
+    device: str,
+    output: Path | None,
+    page: Path | None,
+    overwrite: bool,
+) -> None:
     """Metrics of weights on labelled cutouts, per class and in all.
 
-    DATASET is a file of 'astro-iicnet simulate', with a seed that was not trained on.
+    DATASET is a file of 'astro-iicnet simulate', with a seed that was not trained on, or of
+    'astro-iicnet dataset build', of which the part "test" is not trained on.
 
     \b
     Example:
       astro-iicnet simulate 2000 -o fresh.fits --seed 2
-      astro-iicnet evaluate fresh.fits
+      astro-iicnet evaluate fresh.fits --report evaluation.html
+      astro-iicnet evaluate my.fits --part test --weights my.safetensors
     """
     import numpy as np
 
@@ -215,8 +270,16 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
         raise click.UsageError(f"{error.name} is missing: pip install 'astro_iicnet[analysis]'.") from None
     if output is not None:
         check_output(output, overwrite=overwrite)
+    if page is not None:
+        check_writable(page, overwrite)
     cutouts, table = read_dataset(dataset)
-    probabilities = IICnetClassifier(weights, device=device).predict_proba(cutouts)
+    if part is not None:
+        if "split" not in table.colnames:
+            raise click.UsageError(f"{dataset} does not name parts (no column 'split'): leave --part out.")
+        rows = np.asarray(table["split"]) == part
+        cutouts, table = cutouts[rows], table[rows]
+    classifier = IICnetClassifier(weights, device=device)
+    probabilities = classifier.predict_proba(cutouts)
     known = np.isfinite(probabilities[:, 0])
     metrics = classification_metrics(class_labels(table)[known], probabilities[known])
     metrics.round(4)
@@ -224,6 +287,32 @@ def evaluate(dataset: Path, weights: str | None, device: str, output: Path | Non
     _report(metrics.meta, len(table))
     if output is not None:
         write_results(metrics, output, overwrite=overwrite)
+    if page is not None:
+        about = _facts(classifier.weights_.record, table.meta)
+        _write_page(page, dataset, cutouts, class_labels(table), probabilities, about)
+
+
+def _facts(record: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """What a page says of weights and data."""
+    keys = ("name", "sha256", "architecture", "bands", "recipe", "temperature", "training_data")
+    facts = {"weights" if key == "name" else f"weights: {key}": record.get(key) for key in keys}
+    return facts | {f"dataset: {key}": value for key, value in meta.items()}
+
+
+def _write_page(
+    page: Path,
+    dataset: Path,
+    cutouts: "Cutouts",
+    labels: "np.ndarray",
+    probabilities: "np.ndarray",
+    about: dict[str, Any],
+) -> None:
+    from astro_iicnet.analysis.evaluation import evaluation_report
+    from astro_iicnet.analysis.page import write_page
+
+    title = f"{about['weights']} on {dataset.name}"
+    write_page(evaluation_report(cutouts, labels, probabilities, title=title, about=about), page)
+    click.echo(f"{page}: page of {len(labels)} sources", err=True)
 
 
 def _report(meta: dict, n: int) -> None:

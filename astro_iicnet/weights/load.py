@@ -155,7 +155,8 @@ def save_weights(path: str | Path, weights: Weights, **facts: Any) -> Path:
         What to write.
     **facts
         What has been learnt about them, in place of what the record says: ``temperature``,
-        ``training_data``, ``training_fractions``, ``metrics``, ``licence``, ``citation``, ``name``.
+        ``training_data``, ``training_fractions``, ``started_from``, ``metrics``, ``licence``,
+        ``citation``, ``name``.
 
     Returns
     -------
@@ -169,7 +170,8 @@ def save_weights(path: str | Path, weights: Weights, **facts: Any) -> Path:
     """
     from astro_iicnet.models.checkpoint import save_checkpoint
 
-    known = {"name": weights.name} | {key: weights.record[key] for key in (*REQUIRED, *OPTIONAL)}
+    written = {"name", *REQUIRED, *OPTIONAL}
+    known = OPTIONAL | {key: value for key, value in weights.record.items() if key in written}
     for fact in facts:
         if fact not in ("name", *OPTIONAL):
             raise WeightsError(unknown_name("fact about weights", fact, ("name", *OPTIONAL)))
