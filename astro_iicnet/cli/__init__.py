@@ -7,6 +7,8 @@ import click
 
 from astro_iicnet.cli.classification import classify, example
 from astro_iicnet.cli.cutouts import cutouts
+from astro_iicnet.cli.dataset import dataset
+from astro_iicnet.cli.experiments import reproduce
 from astro_iicnet.cli.information import info
 from astro_iicnet.cli.learning import evaluate, simulate, train
 from astro_iicnet.cli.report import report
@@ -47,5 +49,17 @@ def main() -> None:
     """
 
 
-for _command in (example, classify, cutouts, simulate, train, evaluate, report, weights, info):
+for _command in (
+    example,
+    classify,
+    cutouts,
+    simulate,
+    dataset,
+    train,
+    evaluate,
+    reproduce,
+    report,
+    weights,
+    info,
+):
     main.add_command(_command)

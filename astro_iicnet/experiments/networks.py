@@ -1,0 +1,299 @@
+"""Networks that look at images: choose a rate, train, test; each once, and kept."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import ArrayLike
+
+from astro_iicnet.exceptions import DivergedError
+from astro_iicnet.experiments.run import Run, write_table
+from astro_iicnet.labels import CLASSES
+from astro_iicnet.training.calibration import fit_temperature
+from astro_iicnet.training.loop import predict_logits, train
+from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.weights.load import Weights, new_weights, save_weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network to be trained on the sample.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in tables and on disk.
+    architecture : str, default "iicnet"
+        See `~astro_iicnet.models.ARCHITECTURES`.
+    bands : tuple of str, default W1 to W3
+        What it looks at.
+    recipe : str, default "calibrated"
+        See `~astro_iicnet.preprocessing.RECIPES`.
+    size : int, default 80
+        Input size [px].
+    options : mapping, default empty
+        Further options of the architecture.
+    rate_of : Plan, optional
+        Take the learning rate that was chosen for that network: what varies is then the network
+        alone. Default: choose one.
+    """
+
+    name: str
+    architecture: str = "iicnet"
+    bands: tuple[str, ...] = ("W1", "W2", "W3")
+    recipe: str = "calibrated"
+    size: int = 80
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rate_of: "Plan | None" = None
+
+    def build(self, seed: int) -> Weights:
+        """Make the network, untrained.
+
+        Parameters
+        ----------
+        seed : int
+            Of its random numbers.
+
+        Returns
+        -------
+        Weights
+            Network and preprocessing.
+
+        Raises
+        ------
+        MissingLibraryError
+            If the library that it comes from is not installed.
+        """
+        return new_weights(
+            self.name,
+            architecture=self.architecture,
+            bands=self.bands,
+            recipe=self.recipe,
+            size=self.size,
+            seed=seed,
+            **self.options,
+        )
+
+
+def run_network(run: Run, plan: Plan) -> Table:
+    """Probabilities of a network for the test set; it is trained if that has not been done.
+
+    An interrupted training goes on with its last epoch. Beside the probabilities are kept the
+    weights (``weights.safetensors``), the history of the training and that of the choice of rate.
+
+    Parameters
+    ----------
+    run : Run
+        Sample, budget and folder.
+    plan : Plan
+        The network.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        One row per source of the test set, see `make_predictions`; ``meta`` has ``learning_rate``,
+        ``epochs``, ``best_epoch``, ``validation_accuracy`` (at the best epoch), ``temperature`` and
+        ``training_images_per_second``.
+
+    Raises
+    ------
+    MissingLibraryError
+        If the library that the network comes from is not installed.
+    """
+    folder = run.folder / "networks" / plan.name
+    result = folder / "test.ecsv"
+    if result.exists():
+        return Table.read(result)
+    weights = plan.build(run.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rate = choose_rate(run, plan)
+    state = folder / "training.state"
+    history = _train(run, plan, weights, _settings(run, run.budget.epochs, rate), state)
+    write_table(folder / "history.ecsv", history)
+    predictions = _test(run, plan, weights, history)
+    save_weights(
+        folder / "weights.safetensors",
+        weights,
+        temperature=predictions.meta["temperature"],
+        training_data=f"{len(run.split.train)} simulated sources, budget {run.budget.name}, seed {run.seed}",
+    )
+    write_table(result, predictions)
+    _remove_state(state)
+    return predictions
+
+
+def choose_rate(run: Run, plan: Plan) -> float:
+    """Learning rate of lowest validation loss after a short training, equally short for all networks.
+
+    Parameters
+    ----------
+    run : Run
+        Its budget has the rates to choose from.
+    plan : Plan
+        The network.
+
+    Returns
+    -------
+    float
+        The rate; a rate with which the loss is lost is not chosen.
+
+    Raises
+    ------
+    DivergedError
+        If that is so with all of them.
+    """
+    if plan.rate_of is not None:
+        return choose_rate(run, plan.rate_of)
+    rates = run.budget.rates
+    if len(rates) == 1:
+        return rates[0]
+    folder = run.folder / "networks" / plan.name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rates.ecsv"
+    if not path.exists():
+        # The states stay until all rates are tried: after an interrupt, what is done is not done again.
+        states = [folder / f"rate-{rate:g}.state" for rate in rates]
+        losses = [_short_loss(run, plan, rate, state) for rate, state in zip(rates, states, strict=True)]
+        write_table(path, Table({"learning_rate": rates, "validation_loss": losses}))
+        for state in states:
+            _remove_state(state)
+    found = np.asarray(Table.read(path)["validation_loss"])
+    if not np.isfinite(found).any():
+        raise DivergedError(f"{plan.name}: the loss is lost with all of the learning rates {rates}.")
+    return float(rates[int(np.argmin(found))])
+
+
+def load_history(run: Run, plan: Plan) -> Table:
+    """The history of a training that is over.
+
+    Parameters
+    ----------
+    run : Run
+        Where it is.
+    plan : Plan
+        The network.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        See `~astro_iicnet.training.loop.HISTORY_COLUMNS`.
+    """
+    return Table.read(run.folder / "networks" / plan.name / "history.ecsv")
+
+
+def kept(run: Run, name: str, make: Callable[[], Table]) -> Table:
+    """Probabilities of a method for the test set; it is fitted if that has not been done.
+
+    Parameters
+    ----------
+    run : Run
+        Where they are kept.
+    name : str
+        What the method is called.
+    make : callable
+        Fits it and gives them.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        See `make_predictions`.
+    """
+    path = run.folder / "networks" / name / "test.ecsv"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, make())
+    return Table.read(path)
+
+
+def make_predictions(run: Run, logits: ArrayLike) -> Table:
+    """Table of probabilities for the test set.
+
+    Parameters
+    ----------
+    run : Run
+        Its test set.
+    logits : array-like
+        (N, 3) logits, after the temperature.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        N rows: ``row`` in the sample, ``class`` (true) and ``p_galaxy``, ``p_quasar``, ``p_star``.
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    names = np.array(CLASSES)[run.labels[run.split.test]]
+    columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(CLASSES)}
+    return Table({"row": run.split.test, "class": names, **columns})
+
+
+def probabilities_of(predictions: Table) -> np.ndarray:
+    """The probabilities in a table of `make_predictions`.
+
+    Parameters
+    ----------
+    predictions : `~astropy.table.Table`
+        The table.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, 3).
+    """
+    return np.stack([np.asarray(predictions[f"p_{name}"]) for name in CLASSES], axis=1)
+
+
+def _settings(run: Run, epochs: int, rate: float) -> TrainingSettings:
+    return TrainingSettings.preset(run.budget.preset, epochs=epochs, learning_rate=rate, seed=run.seed)
+
+
+def _short_loss(run: Run, plan: Plan, rate: float, state: Path) -> float:
+    settings = _settings(run, run.budget.search_epochs, rate)
+    try:
+        history = _train(run, plan, plan.build(run.seed), settings, state)
+    except DivergedError:
+        return float("inf")
+    return float(np.min(history["validation_loss"]))
+
+
+def _remove_state(state: Path) -> None:
+    for path in (state, state.with_suffix(".ecsv")):
+        path.unlink(missing_ok=True)
+
+
+def _train(run: Run, plan: Plan, weights: Weights, settings: TrainingSettings, state: Path) -> Table:
+    return train(
+        weights.model,
+        weights.preprocess,
+        run.part(run.split.train, plan.bands),
+        run.part(run.split.validation, plan.bands),
+        settings,
+        checkpoint=state,
+        device=run.device,
+        progress=run.progress,
+    )
+
+
+def _test(run: Run, plan: Plan, weights: Weights, history: Table) -> Table:
+    """Calibrate on the validation set, predict the test set."""
+    network = weights.model, weights.preprocess
+    logits = {
+        name: predict_logits(*network, run.part(rows, plan.bands)[0], device=run.device)
+        for name, rows in (("validation", run.split.validation), ("test", run.split.test))
+    }
+    temperature = fit_temperature(logits["validation"], run.labels[run.split.validation])
+    predictions = make_predictions(run, logits["test"] / temperature)
+    best = history.meta["best_epoch"]
+    predictions.meta = {
+        "learning_rate": history.meta["settings"]["learning_rate"],
+        "epochs": len(history),
+        "best_epoch": best,
+        "validation_accuracy": float(history["validation_accuracy"][best - 1]),
+        "temperature": temperature,
+        "training_images_per_second": round(len(run.split.train) / float(np.median(history["seconds"])), 1),
+    }
+    return predictions

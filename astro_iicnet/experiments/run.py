@@ -1,0 +1,179 @@
+"""One run of the experiments: its folder, its budget, its sample."""
+
+import io
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table, vstack
+
+from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.experiments.budgets import Budget
+from astro_iicnet.training.datasets import (
+    Split,
+    class_labels,
+    read_dataset,
+    simulate_dataset,
+    split,
+    write_dataset,
+)
+
+BANDS = ("W1", "W2", "W3", "W4")
+"""Bands of the sample; most networks look at the first three."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the experiments work, and with what.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Everything is kept here, and not done again.
+    budget : Budget
+        How much work.
+    seed : int
+        Of the sample, its split, and every network.
+    device : str
+        A torch device, or "auto".
+    progress : bool
+        Show progress on stderr.
+    """
+
+    folder: Path
+    budget: Budget
+    seed: int
+    device: str
+    progress: bool
+
+    def open(self) -> None:
+        """Make the folder, or see that it is of the same run.
+
+        Raises
+        ------
+        IICnetError
+            If it holds another run.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "run.json"
+        mine = {"budget": self.budget.to_dict(), "seed": self.seed}
+        if not path.exists():
+            write_text(path, json.dumps(mine, indent=1))
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        if theirs != mine:
+            raise IICnetError(
+                f"{self.folder} holds experiments of {theirs}, not of {mine}: give another folder, "
+                "or remove it."
+            )
+
+    @cached_property
+    def sample(self) -> tuple[Cutouts, Table]:
+        """The labelled cutouts that all networks see, simulated once and kept."""
+        path = self.folder / "sample.fits"
+        if not path.exists():
+            write_dataset(path, *self._simulate())
+        return read_dataset(path)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) label indices of the sample."""
+        return class_labels(self.sample[1])
+
+    @cached_property
+    def split(self) -> Split:
+        """Rows of the sample for training, test and validation."""
+        return split(self.labels, seed=self.seed)
+
+    def part(self, rows: np.ndarray, bands: tuple[str, ...]) -> tuple[Cutouts, Table]:
+        """Rows of the sample in some bands.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Row numbers.
+        bands : tuple of str
+            Band names.
+
+        Returns
+        -------
+        tuple of Cutouts and `~astropy.table.Table`
+            For the training loop.
+        """
+        cutouts, table = self.sample
+        return cutouts[rows].select_bands(bands), table[rows]
+
+    def write(self, name: str, table: Table) -> Table:
+        """Write a table of results as ECSV, with all that made it.
+
+        Parameters
+        ----------
+        name : str
+            File name without ending.
+        table : `~astropy.table.Table`
+            The results.
+
+        Returns
+        -------
+        `~astropy.table.Table`
+            The same, its ``meta`` filled.
+        """
+        made: dict[str, Any] = {
+            "table": name,
+            "budget": self.budget.to_dict(),
+            "seed": self.seed,
+            "command": f"astro-iicnet reproduce --budget {self.budget.name} --seed {self.seed} --out DIR",
+            "data": "simulated AllWISE-like cutouts (astro_iicnet.simulation), test set",
+            "astro_iicnet": version("astro_iicnet"),
+            "paper": "Zhao et al. 2023, RAA 23, 085010",
+        }
+        table.meta = made | dict(table.meta)
+        write_table(self.folder / f"{name}.ecsv", table)
+        return table
+
+    def _simulate(self) -> tuple[Cutouts, Table]:
+        """Each class by itself: the numbers are exact, and a class does not depend on another's number."""
+        parts = []
+        for index, n in enumerate(self.budget.class_sizes):
+            seed = np.random.SeedSequence(self.seed, spawn_key=(index,))
+            share = tuple(float(k == index) for k in range(3))
+            parts.append(simulate_dataset(n, seed=seed, fractions=share, bands=BANDS))  # type: ignore[arg-type]
+        fields = ("pixels", "offset", "status", "tile")
+        joined = {name: np.concatenate([getattr(c, name) for c, _ in parts]) for name in fields}
+        table = vstack([table for _, table in parts], metadata_conflicts="silent")
+        table.meta = {"origin": parts[0][1].meta["origin"], "seed": str(self.seed), "bands": " ".join(BANDS)}
+        return Cutouts(bands=BANDS, magzp=parts[0][0].magzp, **joined), table
+
+
+def write_table(path: Path, table: Table) -> None:
+    """Write an ECSV table that is whole or not there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an older one is replaced.
+    table : `~astropy.table.Table`
+        What to write.
+    """
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file that is whole or not there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an older one is replaced.
+    text : str
+        What to write.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
