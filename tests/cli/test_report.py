@@ -51,3 +51,23 @@ def test_what_is_no_result(run, tmp_path):
 
 def test_help_has_an_example(run):
     assert "astro-iicnet report classified.fits" in run("--help").output
+
+
+def test_page_of_labelled_cutouts(run, tmp_path):
+    from astro_iicnet.weights import new_weights, save_weights
+
+    def verb(*arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    weights = save_weights(tmp_path / "random.safetensors", new_weights("random-v1"))
+    assert verb("simulate", 30, "-o", "fresh.fits", "--workers", 1).exit_code == 0
+    command = ["evaluate", "fresh.fits", "--weights", weights, "--report", "page.html"]
+    result = verb(*command)
+    assert result.exit_code == 0, result.output
+    assert "page.html: page of 30 sources" in result.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "random-v1 on fresh.fits</h1>" in page
+    assert "dataset: seed" in page
+    again = verb(*command)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.stderr

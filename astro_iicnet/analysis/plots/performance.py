@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -228,6 +228,9 @@ def plot_accuracy_by_snr(
     table = accuracy_by_magnitude(labels, probabilities, values, edges)
     ax = _plot_binned(table, np.sqrt(table["low"] * table["high"]), get_axes(ax))
     ax.set(xlabel=f"S/N in {band}", xscale="log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     return ax
 
 
