@@ -296,7 +296,7 @@ def _facts(record: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     """What a page says of weights and data."""
     keys = ("name", "sha256", "architecture", "bands", "recipe", "temperature", "training_data")
     facts = {"weights" if key == "name" else f"weights: {key}": record.get(key) for key in keys}
-    return facts | {f"dataset: {key}": value for key, value in meta.items()}
+    return facts | {f"dataset: {key}": value for key, value in meta.items() if value != ""}
 
 
 def _write_page(
