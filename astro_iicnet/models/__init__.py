@@ -18,10 +18,12 @@ from astro_iicnet.models.baselines import (
 from astro_iicnet.models.checkpoint import read_checkpoint, read_metadata, save_checkpoint
 from astro_iicnet.models.iicnet import IICnet
 from astro_iicnet.models.student import Student
+from astro_iicnet.models.svm import IICnetSVM
 
 __all__ = [
     "ARCHITECTURES",
     "IICnet",
+    "IICnetSVM",
     "Student",
     "build_model",
     "read_checkpoint",
@@ -31,6 +33,7 @@ __all__ = [
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "iicnet": IICnet,
+    "iicnet_svm": IICnetSVM,
     "student": Student,
     "vgg16": vgg16,
     "googlenet": googlenet,
