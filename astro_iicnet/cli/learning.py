@@ -125,7 +125,7 @@ def train(
     when the training is over.
 
     With --from, network and preprocessing are those of the weights to start from, and a tenth of
-    the learning rate is a good first guess.
+    the learning rate is a first guess.
 
     \b
     Example:

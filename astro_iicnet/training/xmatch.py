@@ -1,5 +1,6 @@
 """The AllWISE source nearest to each position, from the cross-match service of CDS."""
 
+import contextlib
 import io
 import warnings
 
@@ -91,7 +92,8 @@ def _all_matches(sent: Table, radius: float, limit: int) -> Table:
 
 def _ask(sent: Table, radius: float) -> tuple[Table, bool]:
     """Send one job; its matches, and whether the answer says or shows that it is cut."""
-    from astroquery.xmatch import conf as service  # type: ignore[import-untyped]
+    with contextlib.redirect_stdout(None):  # without the package regions, importing it prints a line
+        from astroquery.xmatch import conf as service  # type: ignore[import-untyped]
 
     upload = io.StringIO()
     sent.write(upload, format="ascii.csv", formats={"ra_sent": "%.8f", "dec_sent": "%.8f"})

@@ -33,6 +33,7 @@ def test_build_fine_tune_evaluate(run, archive_server, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "real.fits: 15 sources" in result.stderr
     assert "validation" in result.stderr
+    assert result.stdout == ""
     _, table = read_dataset("real.fits")
     n_test = sum(table["split"] == "test")
     more = ("--from", "iicnet-sim-v1", "--learning-rate", 1e-4, "--epochs", 1, "-q", "--device", "cpu")
