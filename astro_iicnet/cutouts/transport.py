@@ -63,6 +63,17 @@ class BrokenBodyError(ValueError):
     """
 
 
+class _Session(requests.Session):
+    """A session that a redirecting server can neither fill with bytes nor make stumble."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer leads. Its body goes unread: `requests` would read, and unpack, all of it."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            resp.raw.close()
+        return target
+
+
 class Transport:
     """Requests to the archives: pooled connections, retries, a ceiling on connections to a server.
 
@@ -73,7 +84,7 @@ class Transport:
     """
 
     def __init__(self) -> None:
-        self._session = requests.Session()
+        self._session = _Session()
         agent = f"astro_iicnet/{version} {requests.utils.default_user_agent()}"
         # Ranges and lengths are those of the file, not of what is left of it after compression.
         self._session.headers.update({"User-Agent": agent, "Accept-Encoding": "identity"})
@@ -122,7 +133,7 @@ class Transport:
         """
         server = self._server(url)
         retry = Retry(
-            0 if server.given_up and not server.has_answered else conf.retries,
+            0 if server.given_up else conf.retries,
             status_forcelist=_PASSING,
             backoff_factor=BACKOFF,
             backoff_jitter=BACKOFF,
@@ -166,8 +177,14 @@ class Transport:
         """Send one request and read the body that answers it."""
         headers = {"Range": f"bytes={byte_range[0]}-{byte_range[1]}"} if byte_range else None
         timeout = conf.timeout
-        with self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True) as response:
-            server.has_answered = True
+        try:
+            response = self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
+        except requests.RequestException:  # some of them are ValueErrors too
+            raise
+        except ValueError as error:  # of a Location that is no URL, or no text
+            raise BrokenBodyError("a redirection to no address") from error
+        with response:
+            server.has_answered, server.given_up = True, False
             _check_status(response, server, retry)
             if byte_range:
                 _check_range(response, *byte_range)
@@ -218,7 +235,7 @@ class _Server:
         if isinstance(problem, _RateLimitError):
             self.pause(problem.retry_after)
             return True
-        if self.has_answered and _is_unreachable(problem):
+        if self.has_answered and not self.given_up and _is_unreachable(problem):
             self.pause(None)
             return True
         return False
@@ -289,7 +306,7 @@ def _check_status(response: requests.Response, server: _Server, retry: Retry) ->
     if retry.is_retry("GET", status):
         try:
             seconds = retry.get_retry_after(response.raw)
-        except InvalidHeader:
+        except (InvalidHeader, ValueError, OverflowError):  # also of a number, or a year, that is too large
             seconds = None
         if status == requests.codes.too_many_requests or (
             status == requests.codes.service_unavailable and seconds is not None

@@ -300,6 +300,17 @@ def test_a_network_that_stays_away(server, web, monkeypatch):
         get(web, server, "/b")
 
 
+def test_a_network_that_stays_away_costs_patience_once(server, web, monkeypatch):
+    get(web, server)
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.01)
+    lose_connection(web, monkeypatch, 100_000)
+    with pytest.raises(RetrievalError, match="refused"):
+        get(web, server, "/b")
+    with pytest.raises(RetrievalError, match=r"\(tries: 1\)"):
+        get(web, server, "/c")
+
+
 def test_who_is_back_has_all_tries(server, web, monkeypatch):
     lose_connection(web, monkeypatch, 4)
     with pytest.raises(RetrievalError, match="refused"):
@@ -334,6 +345,37 @@ def test_redirects(server, web):
     server.always = status(302, Location="/a")
     with pytest.raises(RetrievalError, match="redirects"):
         get(web, server)
+
+
+@pytest.mark.parametrize("target", ["http://[", "/\xff\xfe"])
+def test_redirects_to_no_address(server, web, target):
+    server.script = [status(302, Location=target)]
+    assert get(web, server) == BODY
+    server.always = status(302, Location=target)
+    with pytest.raises(RetrievalError, match=r"sent a redirection to no address \(tries: 4\)"):
+        get(web, server)
+
+
+def test_the_body_of_a_redirect_is_not_read(server, web):
+    n_sent = []
+
+    def endless(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.send_response(302)
+        handler.send_header("Location", "/moved")
+        handler.send_header("Content-Length", str(1 << 40))
+        handler.end_headers()
+        try:
+            for i in range(64):
+                handler.wfile.write(bytes(1 << 20))
+                n_sent.append(i)
+        except OSError:
+            return
+
+    server.script = [endless]
+    assert get(web, server) == BODY
+    assert server.paths == ["/a", "/moved"]
+    assert len(n_sent) < 16  # MB, in the buffers of the system
 
 
 # Pauses
@@ -402,7 +444,10 @@ def test_retry_after_is_honoured(server, web, code, as_date):
         assert server.times[1] - server.times[0] >= 1
 
 
-@pytest.mark.parametrize("after", ["soon", ""])
+@pytest.mark.parametrize(
+    "after",
+    ["soon", "", pytest.param("9" * 5000, id="too long"), "Mon, 01 Jan 99999 00:00:00 GMT"],
+)
 def test_retry_after_that_cannot_be_understood(server, web, after):
     server.script = [status(429, Retry_After=after), status(503, Retry_After=after)]
     assert get(web, server) == BODY
