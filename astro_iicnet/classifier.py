@@ -14,6 +14,8 @@ from astro_iicnet.cutouts import Images, open_images
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.cutouts.quality import core_is_missing
 from astro_iicnet.exceptions import IICnetError, ImagesError
+from astro_iicnet.fusion.colours import Magnitudes, from_cutouts
+from astro_iicnet.fusion.origin import choose_origin, find_magnitudes
 from astro_iicnet.job import Job, run_in_memory, run_to_file
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.photometry.measurement import measure
@@ -117,7 +119,9 @@ class IICnetClassifier:
         WeightsError
             If the weights cannot be loaded.
         """
-        return self._predict(self._select_bands(cutouts), average)[0]
+        cutouts = self._select_bands(cutouts)
+        magnitudes = from_cutouts(cutouts) if "magnitudes" in self.weights_.inputs else None
+        return self._predict(cutouts, average, magnitudes)[0]
 
     def predict(self, cutouts: Cutouts, *, average: bool = False) -> np.ma.MaskedArray:
         """The most probable class of each source.
@@ -153,6 +157,7 @@ class IICnetClassifier:
         priors: Priors | None = None,
         average: bool = False,
         coverage: float | None = None,
+        magnitudes: str | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
     ) -> Table:
@@ -181,6 +186,11 @@ class IICnetClassifier:
             sources like those of the calibration, whatever the class fractions: the sets do not
             depend on ``priors``. Not with ``average``. See
             `~astro_iicnet.prediction_sets.prediction_sets`. Default: no such column.
+        magnitudes : {"cutouts", "columns"}, optional
+            Where weights that look at magnitudes have them from: measured on the cutouts (the default
+            for these weights), or the columns of the table, see
+            `~astro_iicnet.fusion.colours.from_table`. A row of which nothing is known is
+            ``missing_magnitudes``; a missing band or an upper limit is no obstacle.
         progress : bool, default True
             Show progress on stderr.
         allow_other_survey : bool, default False
@@ -210,7 +220,9 @@ class IICnetClassifier:
             If images of another survey are taken.
         """
         return run_in_memory(
-            self._prepare(table, images, ra, dec, priors, average, coverage, progress, allow_other_survey)
+            self._prepare(
+                table, images, ra, dec, priors, average, coverage, magnitudes, progress, allow_other_survey
+            )
         )
 
     def classify_file(
@@ -224,6 +236,7 @@ class IICnetClassifier:
         priors: Priors | None = None,
         average: bool = False,
         coverage: float | None = None,
+        magnitudes: str | None = None,
         progress: bool = True,
         allow_other_survey: bool = False,
         overwrite: bool = False,
@@ -245,14 +258,14 @@ class IICnetClassifier:
             A table in any format that astropy reads.
         output : str or pathlib.Path
             Where the result goes; the ending says the format, as in ``.fits`` or ``.ecsv``.
-        images, ra, dec, priors, average, coverage, progress, allow_other_survey
+        images, ra, dec, priors, average, coverage, magnitudes, progress, allow_other_survey
             See `classify`.
         overwrite : bool, default False
             Start anew, in place of the output or the unfinished run that is there.
         resume : bool, default False
             Do only what an earlier run has not done; if there was none, all. Weights, images,
-            positions, ``average`` and chunk size must be those of that run; priors and coverage may be
-            others.
+            positions, ``average``, ``magnitudes`` and chunk size must be those of that run; priors and
+            coverage may be others.
         retry_failed : bool, default False
             With ``resume``: do again the rows whose images could not be had (``retrieval_failed``), of
             an unfinished run or of a finished output. That output must be in a format that keeps the
@@ -279,7 +292,7 @@ class IICnetClassifier:
 
         def prepare() -> Job:
             return self._prepare(
-                input, images, ra, dec, priors, average, coverage, progress, allow_other_survey
+                input, images, ra, dec, priors, average, coverage, magnitudes, progress, allow_other_survey
             )
 
         return run_to_file(
@@ -300,6 +313,7 @@ class IICnetClassifier:
         priors: Priors | None,
         average: bool,
         coverage: float | None,
+        magnitudes: str | None,
         progress: bool,
         allow_other_survey: bool,
     ) -> Job:
@@ -308,17 +322,21 @@ class IICnetClassifier:
         source = open_images(images)
         if "weights_" not in vars(self):
             find_weights(self.weights, progress=progress)  # as quietly as asked for, where it fetches
-        judge = partial(self._judge, average=average)
-        job = Job(sources, source, self.weights_.record, judge, fractions, average, coverage, progress)
+        weights = self.weights_
+        origin = choose_origin(magnitudes, weights.name, weights.inputs, weights.bands, sources.table)
+        judge = partial(self._judge, average=average, origin=origin)
+        job = Job(sources, source, weights.record, judge, fractions, average, coverage, origin, progress)
         job.check_survey(allow_other=allow_other_survey)
         return job
 
-    def _judge(self, cutouts: Cutouts, average: bool) -> np.ndarray:
+    def _judge(self, cutouts: Cutouts, table: Table, average: bool, origin: str | None) -> np.ndarray:
         """Findings (N,): probabilities, status and flags."""
         cutouts = self._select_bands(cutouts)
         findings = new_findings(cutouts.status)
-        findings["probabilities"], findings["status"] = self._predict(cutouts, average)
-        findings["flags"] = measure(cutouts).flags
+        photometry = measure(cutouts)
+        magnitudes = None if origin is None else find_magnitudes(origin, table, photometry)
+        findings["probabilities"], findings["status"] = self._predict(cutouts, average, magnitudes)
+        findings["flags"] = photometry.flags
         return findings
 
     def _select_bands(self, cutouts: Cutouts) -> Cutouts:
@@ -340,10 +358,13 @@ class IICnetClassifier:
             magzp=np.asarray(cutouts.magzp)[columns],
         )
 
-    def _predict(self, cutouts: Cutouts, average: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _predict(
+        self, cutouts: Cutouts, average: bool, magnitudes: Magnitudes | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (N, 3), NaN where unknown, and the status (N,)."""
         import torch
 
+        from astro_iicnet.fusion.networks import apply_network, magnitude_status, photometry_tensor
         from astro_iicnet.models.device import choose_device
         from astro_iicnet.preprocessing import orientations
 
@@ -353,6 +374,10 @@ class IICnetClassifier:
         batch_size = self.batch_size or (64 if device.type == "cpu" else 256)
         status = np.array(cutouts.status, dtype=np.uint8)
         status[(status == Status.OK) & core_is_missing(cutouts.pixels, cutouts.offset)] = Status.BAD_PIXELS
+        photometry = None
+        if magnitudes is not None:
+            status = np.where(status == Status.OK, magnitude_status(weights.model, magnitudes), status)
+            photometry = photometry_tensor(magnitudes).to(device)
         probabilities = np.full((len(cutouts), len(CLASSES)), np.nan, dtype=np.float32)
         rows = np.flatnonzero(status == Status.OK)
         # TF32 rounds to 10 bits: probabilities would change with the batch size in the third digit.
@@ -363,13 +388,12 @@ class IICnetClassifier:
                 pixels = torch.from_numpy(cutouts.pixels[batch].astype(np.float32)).to(device)
                 offset = torch.from_numpy(cutouts.offset[batch].astype(np.float32)).to(device)
                 images = preprocess(pixels, offset)
-                found = [
-                    torch.softmax(
-                        weights.model(image.to(memory_format=torch.channels_last)).float() / temperature,
-                        dim=1,
-                    )
-                    for image in (orientations(images) if average else (images,))
-                ]
+                measured = None if photometry is None else photometry[torch.from_numpy(batch).to(device)]
+                found = []
+                for image in orientations(images) if average else (images,):
+                    image = image.to(memory_format=torch.channels_last)
+                    logits = apply_network(weights.model, image, measured).float()
+                    found.append(torch.softmax(logits / temperature, dim=1))
                 probabilities[batch] = torch.stack(found).mean(dim=0).cpu().numpy()
         return probabilities, status
 

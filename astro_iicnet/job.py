@@ -45,13 +45,16 @@ class Job:
     record : dict
         Record of the weights, see `~astro_iicnet.weights.read_registry`.
     judge : callable
-        Cutouts of M sources to their findings, (M,) of dtype `~astro_iicnet.resume.FINDING`.
+        Cutouts of M sources, and their rows of the list, to their findings, (M,) of dtype
+        `~astro_iicnet.resume.FINDING`.
     priors : numpy.ndarray, optional
         (3,) class fractions. Default: those of the training set.
     average : bool, default False
         Whether ``judge`` averages over the orientations of an image.
     coverage : float, optional
         Coverage of the prediction sets. Default: there are none.
+    magnitudes : str, optional
+        Where ``judge`` has magnitudes from. Default: it does not look at any.
     progress : bool, default True
         Show progress on stderr.
 
@@ -66,10 +69,11 @@ class Job:
     sources: Sources
     source: CutoutSource
     record: dict[str, Any]
-    judge: Callable[[Cutouts], np.ndarray]
+    judge: Callable[[Cutouts, Table], np.ndarray]
     priors: np.ndarray | None = None
     average: bool = False
     coverage: float | None = None
+    magnitudes: str | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -143,6 +147,7 @@ class Job:
             "positions_sha256": positions_sha256(self.sources.coords),
             "average": self.average,
             "coverage": self.coverage,
+            "magnitudes": self.magnitudes,
             "priors": {name: float(value) for name, value in zip(CLASSES, fractions, strict=True)},
             "versions": {package: version(package) for package in packages},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -169,7 +174,7 @@ class Job:
         pieces = retrieve(self.source, coords, bands, chunk_size=chunk_size, progress=self.progress)
         with closing(pieces):
             for chunk, cutouts in pieces:
-                findings = self.judge(cutouts)
+                findings = self.judge(cutouts, self.sources.table[rows[chunk]])
                 findings["served_by"] = place_of(cutouts.served_by, self.images)
                 # Or they would stay in memory while the next ones come.
                 del cutouts

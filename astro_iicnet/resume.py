@@ -32,6 +32,7 @@ _SAME = {
     "folders": "folder of images",
     "positions_sha256": "positions in the list",
     "average": "choice of average",
+    "magnitudes": "choice of magnitudes",
     "chunk_size": "chunk_size",
 }
 """What must be the same when a run goes on, and what to call it."""

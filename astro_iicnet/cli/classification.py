@@ -79,6 +79,12 @@ def example(output: Path, overwrite: bool) -> None:
     metavar="FRACTION",
     help="Add iicnet_set: classes among which is the true one for this fraction of sources, as in 0.95.",
 )
+@click.option(
+    "--magnitudes",
+    metavar="cutouts|columns",
+    help="Where magnitudes come from, for weights that look at them: measured on the cutouts, or columns "
+    "of the table.  [default: cutouts]",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")
 @click.option("--overwrite", is_flag=True, help="Replace the output, or throw an unfinished run away.")
@@ -102,6 +108,7 @@ def classify(
     priors: str | None,
     average: bool,
     coverage: float | None,
+    magnitudes: str | None,
     device: str,
     allow_other_survey: bool,
     overwrite: bool,
@@ -145,6 +152,7 @@ def classify(
         "priors": None if priors is None else _parse_priors(priors),
         "average": average,
         "coverage": coverage,
+        "magnitudes": magnitudes,
         "progress": not (no_progress or quiet) and sys.stderr.isatty(),
         "allow_other_survey": allow_other_survey,
     }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from astro_iicnet.exceptions import IICnetError, unknown_name
 from astro_iicnet.fusion.colours import Magnitudes
+from astro_iicnet.labels import Status
 from astro_iicnet.models import ARCHITECTURES as IMAGE_ARCHITECTURES
 from astro_iicnet.models import IICnet
 from astro_iicnet.models import build_model as build_image_model
@@ -305,6 +306,56 @@ def photometry_tensor(magnitudes: Magnitudes) -> Tensor:
         limit, else 0.
     """
     return torch.from_numpy(np.stack([magnitudes.mag, magnitudes.upper_limit.astype(np.float32)], axis=1))
+
+
+def magnitude_status(model: nn.Module, magnitudes: Magnitudes) -> np.ndarray:
+    """Say which sources a network can judge, as far as magnitudes are concerned.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A `ColorNet` or `FusionNet`.
+    magnitudes : Magnitudes
+        N sources.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) uint8, the status of the magnitudes; ``MISSING_MAGNITUDES`` too where they hold nothing that the
+        network looks at, as a colour.
+    """
+    color = model.color if isinstance(model, FusionNet) else model
+    status = magnitudes.status.copy()
+    if isinstance(color, ColorNet):
+        known = color.is_known(photometry_tensor(magnitudes).to(color.mean.device)).cpu().numpy()
+        status[(status == Status.OK) & ~known] = Status.MISSING_MAGNITUDES
+    return status
+
+
+def apply_network(model: nn.Module, x: Tensor, photometry: Tensor | None) -> Tensor:
+    """Give any network what it looks at.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        An image network, a `ColorNet` or a `FusionNet`.
+    x : torch.Tensor
+        (N, B, H, W) preprocessed images.
+    photometry : torch.Tensor or None
+        (N, 2, B) of `photometry_tensor`; an image network needs none.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, n_classes) logits.
+    """
+    if isinstance(model, ColorNet):
+        logits: Tensor = model(photometry)
+    elif isinstance(model, FusionNet):
+        logits = model(x, photometry)
+    else:
+        logits = model(x)
+    return logits
 
 
 def drop_bands(photometry: Tensor, generator: torch.Generator, share: float = 0.3) -> Tensor:

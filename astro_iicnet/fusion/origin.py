@@ -1,0 +1,81 @@
+"""Where the magnitudes of a list come from."""
+
+from collections.abc import Sequence
+
+from astropy.table import Table
+
+from astro_iicnet.exceptions import IICnetError, unknown_name
+from astro_iicnet.fusion.colours import Magnitudes, from_photometry, from_table
+from astro_iicnet.photometry.measurement import Photometry
+
+ORIGINS: tuple[str, ...] = ("cutouts", "columns")
+"""Measured on the cutouts, or read from the columns of the list."""
+
+
+def choose_origin(
+    magnitudes: str | None, weights: str, inputs: Sequence[str], bands: Sequence[str], table: Table
+) -> str | None:
+    """Check a choice before any work is done.
+
+    Parameters
+    ----------
+    magnitudes : str or None
+        One of `ORIGINS`. None stands for "cutouts" where the weights look at magnitudes.
+    weights : str
+        Name of the weights.
+    inputs : sequence of str
+        What they look at, see `~astro_iicnet.weights.load.Weights.inputs`.
+    bands : sequence of str
+        Bands that they look at.
+    table : `~astropy.table.Table`
+        The list.
+
+    Returns
+    -------
+    str or None
+        One of `ORIGINS`; None where the weights look at the image alone.
+
+    Raises
+    ------
+    IICnetError
+        If there is no such choice, or the weights look at no magnitudes.
+    SourcesError
+        If the list has no columns of magnitudes, see `~astro_iicnet.fusion.colours.from_table`.
+    """
+    if magnitudes is not None and magnitudes not in ORIGINS:
+        raise IICnetError(unknown_name("magnitudes", magnitudes, ORIGINS))
+    if "magnitudes" not in inputs:
+        if magnitudes is not None:
+            raise IICnetError(
+                f"magnitudes={magnitudes!r}, but the weights {weights!r} look at the image alone: leave "
+                "magnitudes out, or take weights of the architecture 'fusion' or 'color'."
+            )
+        return None
+    if magnitudes == "columns":
+        from_table(table[:0], bands)
+    return magnitudes or "cutouts"
+
+
+def find_magnitudes(origin: str, table: Table, photometry: Photometry) -> Magnitudes:
+    """Magnitudes of some rows of a list.
+
+    Parameters
+    ----------
+    origin : str
+        One of `ORIGINS`.
+    table : `~astropy.table.Table`
+        N rows of the list.
+    photometry : `~astro_iicnet.photometry.measurement.Photometry`
+        What was measured on their cutouts.
+
+    Returns
+    -------
+    Magnitudes
+        Row i for row i, in the bands of the photometry.
+
+    Raises
+    ------
+    SourcesError
+        See `~astro_iicnet.fusion.colours.from_table`.
+    """
+    return from_table(table, photometry.bands) if origin == "columns" else from_photometry(photometry)

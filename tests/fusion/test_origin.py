@@ -1,0 +1,110 @@
+"""The door ``magnitudes=`` of the classifier."""
+
+import numpy as np
+import pytest
+import torch
+from astropy.table import Table
+
+from astro_iicnet.classifier import IICnetClassifier
+from astro_iicnet.exceptions import IICnetError, SourcesError
+from astro_iicnet.fusion.colours import from_table
+from astro_iicnet.fusion.networks import photometry_tensor
+from astro_iicnet.simulation.field import example_sources
+from astro_iicnet.weights.load import load_weights, new_weights, save_weights
+
+
+def make_weights(folder, architecture, **options):
+    weights = new_weights(f"{architecture}-test", architecture=architecture, seed=3, **options)
+    color = getattr(weights.model, "color", weights.model)
+    generator = torch.Generator().manual_seed(1)
+    mag = torch.tensor([15.0, 14.5, 12.0]) + torch.randn((200, 3), generator=generator)
+    color.fit_standardisation(torch.stack([mag, torch.zeros_like(mag)], dim=1))
+    return save_weights(folder / f"{weights.name}.safetensors", weights)
+
+
+@pytest.fixture(scope="module")
+def color(tmp_path_factory):
+    return make_weights(tmp_path_factory.mktemp("color"), "color")
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory):
+    return make_weights(tmp_path_factory.mktemp("fusion"), "fusion")
+
+
+@pytest.fixture
+def table() -> Table:
+    """Four sources in the field: all bands, no W3, nothing at all, a limit in W3."""
+    table = example_sources()[:4]["ra", "dec"]
+    table["w1mpro"] = [15.0, 15.2, np.nan, 16.0]
+    table["w2mpro"] = [14.0, 15.2, np.nan, 15.5]
+    table["w3mpro"] = [11.0, np.nan, np.nan, 12.4]
+    table["w1sigmpro"] = table["w2sigmpro"] = 0.03
+    table["w3sigmpro"] = [0.1, np.nan, np.nan, np.nan]
+    return table
+
+
+def probabilities(result: Table) -> np.ndarray:
+    names = ("iicnet_p_galaxy", "iicnet_p_quasar", "iicnet_p_star")
+    return np.stack([np.ma.filled(result[name], np.nan) for name in names], axis=1)
+
+
+def test_columns_are_what_the_network_sees(color, table):
+    result = IICnetClassifier(color, device="cpu").classify(
+        table, images="simulated", magnitudes="columns", progress=False
+    )
+    assert result["iicnet_status"].tolist() == ["ok", "ok", "missing_magnitudes", "ok"]
+    with torch.no_grad():
+        logits = load_weights(color).model(photometry_tensor(from_table(table)))
+    known = [0, 1, 3]
+    np.testing.assert_allclose(probabilities(result)[known], logits.softmax(1)[known], atol=1e-6)
+    assert np.isnan(probabilities(result)[2]).all()
+    assert result.meta["astro_iicnet"]["magnitudes"] == "columns"
+
+
+def test_a_fusion_network_looks_at_both(fusion, table):
+    classifier = IICnetClassifier(fusion, device="cpu")
+    columns = classifier.classify(table, images="simulated", magnitudes="columns", progress=False)
+    assert columns["iicnet_status"].tolist() == ["ok", "ok", "missing_magnitudes", "ok"]
+    measured = classifier.classify(table, images="simulated", progress=False)
+    assert set(measured["iicnet_status"]) == {"ok"}
+    assert measured.meta["astro_iicnet"]["magnitudes"] == "cutouts"
+    assert not np.allclose(probabilities(measured)[:2], probabilities(columns)[:2])
+    explicit = classifier.classify(table, images="simulated", magnitudes="cutouts", progress=False)
+    np.testing.assert_array_equal(probabilities(explicit), probabilities(measured))
+
+
+def test_rows_in_any_order_and_batch(fusion, table):
+    classifier = IICnetClassifier(fusion, device="cpu")
+    order = [3, 0, 2, 1]
+    options = {"images": "simulated", "magnitudes": "columns", "progress": False}
+    whole = probabilities(classifier.classify(table, **options))
+    shuffled = IICnetClassifier(fusion, device="cpu", batch_size=1).classify(table[order], **options)
+    np.testing.assert_allclose(probabilities(shuffled), whole[order], atol=1e-5)
+
+
+def test_colours_alone_need_a_colour(tmp_path, table):
+    path = make_weights(tmp_path, "color", features="colours")
+    table["w2mpro"] = [14.0, np.nan, np.nan, 15.5]
+    result = IICnetClassifier(path, device="cpu").classify(
+        table, images="simulated", magnitudes="columns", progress=False
+    )
+    assert result["iicnet_status"].tolist() == ["ok", "missing_magnitudes", "missing_magnitudes", "ok"]
+
+
+def test_a_run_goes_on_with_the_same_choice_only(color, table, tmp_path):
+    table.write(tmp_path / "in.ecsv")
+    classifier, output = IICnetClassifier(color, device="cpu"), tmp_path / "out.ecsv"
+    options = {"images": "simulated", "progress": False}
+    classifier.classify_file(tmp_path / "in.ecsv", output, magnitudes="columns", **options)
+    with pytest.raises(IICnetError, match="choice of magnitudes"):
+        classifier.classify_file(tmp_path / "in.ecsv", output, magnitudes="cutouts", resume=True, **options)
+
+
+def test_bad_choices_are_refused_before_any_work(color, table):
+    with pytest.raises(IICnetError, match="'columns'"):
+        IICnetClassifier(color).classify(table, images="simulated", magnitudes="column")
+    with pytest.raises(SourcesError, match="w1mpro"):
+        IICnetClassifier(color).classify(table["ra", "dec"], images="simulated", magnitudes="columns")
+    with pytest.raises(IICnetError, match="look at the image alone"):
+        IICnetClassifier().classify(table, images="simulated", magnitudes="columns")
