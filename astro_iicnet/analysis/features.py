@@ -95,7 +95,7 @@ def attribute(
     Raises
     ------
     IICnetError
-        If captum is not installed, a class is unknown, or a band is missing.
+        If captum is not installed, the weights look at magnitudes, a class is unknown, or a band is missing.
 
     References
     ----------
@@ -105,6 +105,8 @@ def attribute(
         captum = importlib.import_module("captum.attr")
     except ModuleNotFoundError:
         raise IICnetError("Attribution needs captum, which is not installed: pip install captum.") from None
+    if weights.inputs != ("image",):
+        raise IICnetError(f"{weights.name!r} looks at magnitudes too: attribution is for images alone.")
     images = _network_input(weights, cutouts)
     if classes is None:
         with torch.no_grad():

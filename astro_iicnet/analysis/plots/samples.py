@@ -82,7 +82,7 @@ def plot_colour_plane(
     for style, (name, selects) in zip(("-", "--", ":", "-."), (cuts or {}).items(), strict=False):
         _plot_border(selects, style, name, ax)
     ax.set(xlabel="W2 $-$ W3 [mag, Vega]", ylabel="W1 $-$ W2 [mag, Vega]")
-    add_legend(ax)
+    add_legend(ax, loc="upper left")
     return ax
 
 
@@ -221,7 +221,7 @@ def plot_sky(coords: SkyCoord, classes: ArrayLike, *, ax: Axes | None = None) ->
     ax.xaxis.set_inverted(True)
     ax.ticklabel_format(useOffset=False)
     ax.set(xlabel="right ascension [deg]", ylabel="declination [deg]")
-    add_legend(ax)
+    add_legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
     return ax
 
 
