@@ -21,7 +21,7 @@ from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.photometry.measurement import measure
 from astro_iicnet.priors import read_priors
 from astro_iicnet.resume import new_findings
-from astro_iicnet.sources import read_sources
+from astro_iicnet.sources import Sources, read_sources
 from astro_iicnet.weights import Weights, find_weights, load_weights
 
 if TYPE_CHECKING:
@@ -186,10 +186,11 @@ class IICnetClassifier:
             sources like those of the calibration, whatever the class fractions: the sets do not
             depend on ``priors``. Not with ``average``. See
             `~astro_iicnet.prediction_sets.prediction_sets`. Default: no such column.
-        magnitudes : {"cutouts", "columns"}, optional
+        magnitudes : {"cutouts", "catalog", "columns"}, optional
             Where weights that look at magnitudes have them from: measured on the cutouts (the default
-            for these weights), or the columns of the table, see
-            `~astro_iicnet.fusion.colours.from_table`. A row of which nothing is known is
+            for these weights), the AllWISE catalogue by position
+            (`~astro_iicnet.fusion.catalogue.from_catalogue`), or the columns of the table
+            (`~astro_iicnet.fusion.colours.from_table`). A row of which nothing is known is
             ``missing_magnitudes``; a missing band or an upper limit is no obstacle.
         progress : bool, default True
             Show progress on stderr.
@@ -329,12 +330,12 @@ class IICnetClassifier:
         job.check_survey(allow_other=allow_other_survey)
         return job
 
-    def _judge(self, cutouts: Cutouts, table: Table, average: bool, origin: str | None) -> np.ndarray:
+    def _judge(self, cutouts: Cutouts, sources: Sources, average: bool, origin: str | None) -> np.ndarray:
         """Findings (N,): probabilities, status and flags."""
         cutouts = self._select_bands(cutouts)
         findings = new_findings(cutouts.status)
         photometry = measure(cutouts)
-        magnitudes = None if origin is None else find_magnitudes(origin, table, photometry)
+        magnitudes = None if origin is None else find_magnitudes(origin, sources, photometry)
         findings["probabilities"], findings["status"] = self._predict(cutouts, average, magnitudes)
         findings["flags"] = photometry.flags
         return findings

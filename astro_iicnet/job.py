@@ -45,7 +45,7 @@ class Job:
     record : dict
         Record of the weights, see `~astro_iicnet.weights.read_registry`.
     judge : callable
-        Cutouts of M sources, and their rows of the list, to their findings, (M,) of dtype
+        Cutouts of M sources, and the sources themselves, to their findings, (M,) of dtype
         `~astro_iicnet.resume.FINDING`.
     priors : numpy.ndarray, optional
         (3,) class fractions. Default: those of the training set.
@@ -69,7 +69,7 @@ class Job:
     sources: Sources
     source: CutoutSource
     record: dict[str, Any]
-    judge: Callable[[Cutouts, Table], np.ndarray]
+    judge: Callable[[Cutouts, Sources], np.ndarray]
     priors: np.ndarray | None = None
     average: bool = False
     coverage: float | None = None
@@ -174,7 +174,7 @@ class Job:
         pieces = retrieve(self.source, coords, bands, chunk_size=chunk_size, progress=self.progress)
         with closing(pieces):
             for chunk, cutouts in pieces:
-                findings = self.judge(cutouts, self.sources.table[rows[chunk]])
+                findings = self.judge(cutouts, self.sources[rows[chunk]])
                 findings["served_by"] = place_of(cutouts.served_by, self.images)
                 # Or they would stay in memory while the next ones come.
                 del cutouts

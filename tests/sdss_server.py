@@ -143,8 +143,8 @@ class SdssServer:
 @contextmanager
 def local_sdss(monkeypatch: pytest.MonkeyPatch) -> Iterator[SdssServer]:
     """A server to which astroquery's settings lead; no pauses."""
-    for module, name in [("queries", "BACKOFF"), ("queries", "BUSY_PAUSE"), ("skyserver", "SPACING")]:
-        monkeypatch.setattr(f"astro_iicnet.training.{module}.{name}", 0.0)
+    for name in ("fusion.queries.BACKOFF", "fusion.queries.BUSY_PAUSE", "training.skyserver.SPACING"):
+        monkeypatch.setattr(f"astro_iicnet.{name}", 0.0)
     with ExitStack() as stack:
         server = stack.enter_context(SdssServer(*make_universe()))
         stack.enter_context(astroquery.sdss.conf.set_temp("skyserver_baseurl", server.url))

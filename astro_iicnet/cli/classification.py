@@ -81,9 +81,9 @@ def example(output: Path, overwrite: bool) -> None:
 )
 @click.option(
     "--magnitudes",
-    metavar="cutouts|columns",
-    help="Where magnitudes come from, for weights that look at them: measured on the cutouts, or columns "
-    "of the table.  [default: cutouts]",
+    metavar="cutouts|catalog|columns",
+    help="Where magnitudes come from, for weights that look at them: measured on the cutouts, looked up in "
+    "the AllWISE catalogue, or columns of the table.  [default: cutouts]",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--allow-other-survey", is_flag=True, help="Take images that the weights were not trained on.")

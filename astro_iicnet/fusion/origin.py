@@ -7,9 +7,10 @@ from astropy.table import Table
 from astro_iicnet.exceptions import IICnetError, unknown_name
 from astro_iicnet.fusion.colours import Magnitudes, from_photometry, from_table
 from astro_iicnet.photometry.measurement import Photometry
+from astro_iicnet.sources import Sources
 
-ORIGINS: tuple[str, ...] = ("cutouts", "columns")
-"""Measured on the cutouts, or read from the columns of the list."""
+ORIGINS: tuple[str, ...] = ("cutouts", "catalog", "columns")
+"""Measured on the cutouts, looked up in the AllWISE catalogue, or read from the columns of the list."""
 
 
 def choose_origin(
@@ -56,14 +57,14 @@ def choose_origin(
     return magnitudes or "cutouts"
 
 
-def find_magnitudes(origin: str, table: Table, photometry: Photometry) -> Magnitudes:
+def find_magnitudes(origin: str, sources: Sources, photometry: Photometry) -> Magnitudes:
     """Magnitudes of some rows of a list.
 
     Parameters
     ----------
     origin : str
         One of `ORIGINS`.
-    table : `~astropy.table.Table`
+    sources : Sources
         N rows of the list.
     photometry : `~astro_iicnet.photometry.measurement.Photometry`
         What was measured on their cutouts.
@@ -77,5 +78,17 @@ def find_magnitudes(origin: str, table: Table, photometry: Photometry) -> Magnit
     ------
     SourcesError
         See `~astro_iicnet.fusion.colours.from_table`.
+
+    Warns
+    -----
+    RetrievalWarning
+        See `~astro_iicnet.fusion.catalogue.from_catalogue`.
     """
-    return from_table(table, photometry.bands) if origin == "columns" else from_photometry(photometry)
+    if origin == "columns":
+        return from_table(sources.table, photometry.bands)
+    if origin == "catalog":
+        # astroquery and requests are loaded for this alone.
+        from astro_iicnet.fusion.catalogue import from_catalogue
+
+        return from_catalogue(sources.coords, photometry.bands)
+    return from_photometry(photometry)

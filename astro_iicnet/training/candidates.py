@@ -7,9 +7,9 @@ from astropy.coordinates import SkyCoord, match_coordinates_sky
 from astropy.table import Table, hstack, vstack
 
 from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.fusion.xmatch import RADIUS, match_allwise
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.training.skyserver import SDSS_CLASSES, keep_table, read_table
-from astro_iicnet.training.xmatch import RADIUS, match_allwise
 
 BATCH = 50_000
 """Positions in one cross-match, far from what its answer can hold."""

@@ -17,13 +17,13 @@ from astro_iicnet.cutouts import CutoutSource, Images, open_images
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, retrieve
 from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalError
+from astro_iicnet.fusion.xmatch import CATALOGUE, RADIUS
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.training.candidates import Draw
 from astro_iicnet.training.datasets import class_labels, read_dataset, write_dataset
 from astro_iicnet.training.skyserver import PAGE_SIZE, fetch_spectra, page_query
 from astro_iicnet.training.splits import split_on_sky
 from astro_iicnet.training.state import write_whole
-from astro_iicnet.training.xmatch import CATALOGUE, RADIUS
 
 PAPER_SIZES = (7298, 7215, 7223)
 """Galaxies, quasars and stars of the paper (Zhao et al. 2023, Table 1)."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from astro_iicnet.config import conf
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.training.queries import AnswerError, ask
+from astro_iicnet.fusion.queries import AnswerError, ask
 from astro_iicnet.training.state import write_whole
 
 PAGE_SIZE = 500_000

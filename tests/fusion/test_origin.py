@@ -1,12 +1,15 @@
 """The door ``magnitudes=`` of the classifier."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from astropy.table import Table
 
 from astro_iicnet.classifier import IICnetClassifier
-from astro_iicnet.exceptions import IICnetError, SourcesError
+from astro_iicnet.exceptions import IICnetError, RetrievalError, RetrievalWarning, SourcesError
+from astro_iicnet.fusion import catalogue
 from astro_iicnet.fusion.colours import from_table
 from astro_iicnet.fusion.networks import photometry_tensor
 from astro_iicnet.simulation.field import example_sources
@@ -81,6 +84,32 @@ def test_rows_in_any_order_and_batch(fusion, table):
     whole = probabilities(classifier.classify(table, **options))
     shuffled = IICnetClassifier(fusion, device="cpu", batch_size=1).classify(table[order], **options)
     np.testing.assert_allclose(probabilities(shuffled), whole[order], atol=1e-5)
+
+
+def test_the_catalogue_is_asked_by_position(color, table, monkeypatch):
+    def match(coords):
+        # The sources come in an order of the sky; the third is in no catalogue.
+        place = np.abs(coords.ra.deg[:, None] - np.asarray(table["ra"])).argmin(axis=1)
+        found = table[place]["w1mpro", "w2mpro", "w3mpro", "w1sigmpro", "w2sigmpro", "w3sigmpro"]
+        found["row"] = np.arange(len(coords))
+        return found[place != 2]
+
+    from_catalogue = catalogue.from_catalogue
+    monkeypatch.setattr(catalogue, "from_catalogue", partial(from_catalogue, match=match))
+    options = {"images": "simulated", "progress": False}
+    classifier = IICnetClassifier(color, device="cpu")
+    result = classifier.classify(table["ra", "dec"], magnitudes="catalog", **options)
+    assert result["iicnet_status"].tolist() == ["ok", "ok", "missing_magnitudes", "ok"]
+    columns = classifier.classify(table, magnitudes="columns", **options)
+    np.testing.assert_array_equal(probabilities(result), probabilities(columns))
+
+    def fail(coords):
+        raise RetrievalError("CDS XMatch answered HTTP 503.")
+
+    monkeypatch.setattr(catalogue, "from_catalogue", partial(from_catalogue, match=fail))
+    with pytest.warns(RetrievalWarning, match="HTTP 503"):
+        result = classifier.classify(table["ra", "dec"], magnitudes="catalog", **options)
+    assert set(result["iicnet_status"]) == {"retrieval_failed"}
 
 
 def test_colours_alone_need_a_colour(tmp_path, table):

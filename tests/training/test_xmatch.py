@@ -3,7 +3,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from astro_iicnet.exceptions import RetrievalError
-from astro_iicnet.training.xmatch import match_allwise
+from astro_iicnet.fusion.xmatch import match_allwise
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_an_answer_that_is_cut_without_a_word(coords, truth, sdss_server, limit,
 
 
 def test_the_known_limit_is_taken_for_a_cut(coords, truth, sdss_server, monkeypatch):
-    monkeypatch.setattr("astro_iicnet.training.xmatch.MAX_ROWS", 50)
+    monkeypatch.setattr("astro_iicnet.fusion.xmatch.MAX_ROWS", 50)
     sdss_server.max_rows["xmatch"] = 50
     assert_true(match_allwise(coords), truth)
 

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from astro_iicnet.config import conf
 from astro_iicnet.exceptions import RetrievalError
-from astro_iicnet.training.queries import AnswerError, ask
+from astro_iicnet.fusion.queries import AnswerError, ask
 
 CATALOGUE = "vizier:II/328/allwise"
 """The AllWISE source catalogue, as CDS calls it (Cutri et al. 2013, VizieR II/328)."""

@@ -1,4 +1,4 @@
-"""Queries that the builder of training sets sends: tried again with patience, never too often."""
+"""Queries to catalogues: tried again with patience, never too often."""
 
 import time
 from collections.abc import Callable
