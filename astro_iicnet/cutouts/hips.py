@@ -221,10 +221,13 @@ def _read_image(body: bytes, wcs: WCS) -> np.ndarray:
     if start is None:
         raise BrokenBodyError("a FITS file that ends within its header")
     header = fits.Header.fromstring(body[:start])
-    shape = header.get("NAXIS2"), header.get("NAXIS1")
-    dtype = _DTYPES.get(header.get("BITPIX", 0))
+    try:
+        shape, bits = (header["NAXIS2"], header["NAXIS1"]), header["BITPIX"]
+    except (KeyError, fits.VerifyError):
+        raise BrokenBodyError("a header without the size of an image") from None
+    dtype = _DTYPES.get(bits)
     if shape != (CUTOUT_SIZE, CUTOUT_SIZE) or dtype is None:
-        raise BrokenBodyError(f"an image of {shape} px, BITPIX {header.get('BITPIX')}")
+        raise BrokenBodyError(f"an image of {shape} px, BITPIX {bits}")
     n_pixels = CUTOUT_SIZE**2
     if len(body) < start + n_pixels * dtype.itemsize:
         raise BrokenBodyError(f"a FITS file that ends after {len(body)} bytes")
@@ -236,5 +239,5 @@ def _read_image(body: bytes, wcs: WCS) -> np.ndarray:
         raise BrokenBodyError(f"a WCS that cannot be used ({error})") from None
     if not shift <= _SAME_PLACE:
         raise BrokenBodyError("an image of another place")
-    pixels = np.frombuffer(body, dtype, n_pixels, start).reshape(shape).astype(np.float32)
+    pixels = np.frombuffer(body, dtype, n_pixels, start).reshape(CUTOUT_SIZE, CUTOUT_SIZE).astype(np.float32)
     return np.where(np.isfinite(pixels), pixels, np.float32(np.nan))

@@ -68,7 +68,11 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where an answer leads. Its body goes unread: `requests` would read, and unpack, all of it."""
-        target = super().get_redirect_target(resp)
+        try:
+            target = super().get_redirect_target(resp)
+            urlsplit(target or "")
+        except ValueError as error:  # it is no text, or no URL
+            raise BrokenBodyError("a redirection to no address") from error
         if target is not None:
             resp.raw.close()
         return target
@@ -177,13 +181,7 @@ class Transport:
         """Send one request and read the body that answers it."""
         headers = {"Range": f"bytes={byte_range[0]}-{byte_range[1]}"} if byte_range else None
         timeout = conf.timeout
-        try:
-            response = self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True)
-        except requests.RequestException:  # some of them are ValueErrors too
-            raise
-        except ValueError as error:  # of a Location that is no URL, or no text
-            raise BrokenBodyError("a redirection to no address") from error
-        with response:
+        with self._session.get(url, params=params, headers=headers, timeout=timeout, stream=True) as response:
             server.has_answered, server.given_up = True, False
             _check_status(response, server, retry)
             if byte_range:

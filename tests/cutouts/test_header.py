@@ -83,6 +83,14 @@ def test_other_zero_point():
         ({"CDELT2": 0.000764}, "pixels of 2.75 arcsec"),
         ({"CRPIX1": 799.5}, "CRPIX"),
         ({"RADESYS": "NOWHERE"}, "system"),
+        ({"RADESYS": "FK4"}, "system"),
+        ({"EQUINOX": 1950.0}, "system"),
+        ({"EQUINOX": 1e300}, "system"),
+        ({"CRVAL1": 301.008858}, "CRVAL"),
+        ({"CRVAL1": 121.0094}, "CRVAL"),
+        ({"CRVAL2": 1e300}, "CRVAL"),
+        ({"MAGZP": 0.0}, "MAGZP"),
+        ({"MAGZP": -1e300}, "MAGZP"),
     ],
 )
 def test_not_what_was_asked_for(changes, message):

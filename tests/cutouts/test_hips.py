@@ -154,6 +154,9 @@ def image_of(ra: float = 10.0, dec: float = 5.0, **cards: object) -> bytes:
         (image_of(CDELT1=-0.0005), "another place"),
         (image_of().replace(b"10.0 / [deg]", b"NaN  / [deg]"), "WCS|place"),
         (image_of().replace(b"                   41", b"                   40"), "image of"),
+        (image_of().replace(b"                   41", b"            (1, x) 41"), "size of an image"),
+        (image_of().replace(b"                  -32", b"                  (-3"), "size of an image"),
+        (image_of().replace(b"BITPIX  ", b"BITTEN  "), "size of an image"),
     ],
 )
 def test_what_is_not_the_image_asked_for(body, why):
