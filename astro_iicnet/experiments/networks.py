@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from astro_iicnet.exceptions import DivergedError
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.labels import CLASSES
+from astro_iicnet.models.device import choose_device
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
@@ -95,8 +96,8 @@ def run_network(run: Run, plan: Plan) -> Table:
     -------
     `~astropy.table.Table`
         One row per source of the test set, see `make_predictions`; ``meta`` has ``learning_rate``,
-        ``epochs``, ``best_epoch``, ``validation_accuracy`` (at the best epoch), ``temperature`` and
-        ``training_images_per_second``.
+        ``epochs``, ``best_epoch``, ``validation_accuracy`` (at the best epoch), ``temperature``,
+        ``device`` and ``training_images_per_second``.
 
     Raises
     ------
@@ -294,6 +295,7 @@ def _test(run: Run, plan: Plan, weights: Weights, history: Table) -> Table:
         "best_epoch": best,
         "validation_accuracy": float(history["validation_accuracy"][best - 1]),
         "temperature": temperature,
+        "device": choose_device(run.device).type,
         "training_images_per_second": round(len(run.split.train) / float(np.median(history["seconds"])), 1),
     }
     return predictions

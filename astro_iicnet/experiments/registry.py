@@ -70,6 +70,7 @@ def measure_iicnet(run: Run) -> dict[str, Table]:
     found = classification_metrics(labels, probabilities)
     intervals = bootstrap_intervals(labels, probabilities)
     matrix = found.meta.pop("confusion_matrix")
+    found.meta["paper_auc"] = "above 0.99 for every class"
     for name, numbers in paper.TABLE_2.items():
         found[f"{name}_low"], found[f"{name}_high"] = intervals[f"{name}_low"], intervals[f"{name}_high"]
         found[f"paper_{name}"] = numbers
