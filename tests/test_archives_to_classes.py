@@ -1,4 +1,4 @@
-"""From the local stand-in of the archives to classes: the ways agree, and trouble with the store stops nothing."""
+"""From the local stand-in of the archives to classes: all ways agree, whatever happens to the store."""
 
 from pathlib import Path
 
