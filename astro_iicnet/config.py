@@ -1,8 +1,11 @@
 """Settings, as in ``astro_iicnet.conf.timeout = 60``; all are read when they are used."""
 
 from pathlib import Path
+from typing import Any
 
-from astropy.config import ConfigItem, ConfigNamespace, get_cache_dir
+from astropy.config import ConfigItem, ConfigNamespace, get_cache_dir, get_config_dir_path
+
+from astro_iicnet.exceptions import IICnetError
 
 __all__ = ["Conf", "cache_folder", "conf"]
 
@@ -14,6 +17,14 @@ class _Item(ConfigItem):
 
     def __init__(self, default: object, description: str, cfgtype: str) -> None:
         super().__init__(default, description, cfgtype, module="astro_iicnet")
+
+    def __call__(self) -> Any:
+        """The value in force; a file that cannot be understood is an error that names it."""
+        try:
+            return super().__call__()
+        except (TypeError, SyntaxError) as error:
+            path = get_config_dir_path("astro_iicnet") / "astro_iicnet.cfg"
+            raise IICnetError(f"Cannot use the setting {self.name} in {str(path)!r}: {error}") from None
 
 
 class Conf(ConfigNamespace):
@@ -44,13 +55,13 @@ class Conf(ConfigNamespace):
         "Services that images='hips' asks, one after the other.",
         cfgtype="string_list",
     )
-    timeout = _Item(120.0, "Seconds to wait for an answer of a server.", cfgtype="float(min=0.001)")
+    timeout = _Item(120.0, "Seconds to wait for an answer of a server.", cfgtype="float(min=0.001, max=1e6)")
     retries = _Item(5, "How often a request that failed is sent again.", cfgtype="integer(min=0)")
     max_connections = _Item(
         8, "Connections to one server at a time, over all threads.", cfgtype="integer(min=1)"
     )
     tile_threshold = _Item(
-        50,
+        100,
         "Sources in one tile from which its rows are fetched rather than a cutout for each source.",
         cfgtype="integer(min=1)",
     )
@@ -59,7 +70,9 @@ class Conf(ConfigNamespace):
         "Folder of the store of cutouts and of fetched weights; empty for the cache folder of astropy.",
         cfgtype="string",
     )
-    cache_size = _Item(10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0)")
+    cache_size = _Item(
+        10.0, "Size of the store of cutouts [GB]; 0 keeps nothing.", cfgtype="float(min=0, max=1e6)"
+    )
     offline = _Item(False, "Open no connection: use what is on disk.", cfgtype="boolean")
 
 

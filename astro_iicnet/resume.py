@@ -324,7 +324,10 @@ class Journal:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise IICnetError(f"Cannot write in {str(self.folder)!r}: {first_line(error)}") from None
-        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        try:
+            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")

@@ -428,6 +428,12 @@ def test_a_journal_of_a_later_version(run, tmp_path):
     assert len(run(Sky(), overwrite=True)) == 63
 
 
+def test_a_journal_that_cannot_be_opened(run, tmp_path):
+    (tmp_path / "out.fits.partial" / "journal.sqlite").mkdir(parents=True)
+    with pytest.raises(IICnetError, match="Cannot use .*unable to open"):
+        run(Sky(), overwrite=True)
+
+
 def test_a_file_in_the_way(run, tmp_path):
     (tmp_path / "out.fits.partial").write_text("mine")
     with pytest.raises(IICnetError, match=r"Cannot write in .*out\.fits\.partial"):
