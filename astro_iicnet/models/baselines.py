@@ -5,9 +5,11 @@ They start from random weights, take any number of bands and any input size, and
 imported when a network is built.
 """
 
+import contextlib
 import importlib
 from types import ModuleType
 
+import torch
 from torch import Tensor, nn
 
 from astro_iicnet.exceptions import MissingLibraryError
@@ -24,10 +26,15 @@ class Baseline(nn.Module):
         Features that come out of the body.
     n_classes : int, default 3
         Logits that come out.
+    cpu_bfloat16 : bool, default True
+        Whether the body may run in bfloat16 on a CPU, where the caller asks for it.
     """
 
-    def __init__(self, body: nn.Module, n_features: int, n_classes: int = 3) -> None:
+    def __init__(
+        self, body: nn.Module, n_features: int, n_classes: int = 3, *, cpu_bfloat16: bool = True
+    ) -> None:
         super().__init__()
+        self.cpu_bfloat16 = cpu_bfloat16
         self.body = body
         self.head = nn.Linear(n_features, n_classes)
 
@@ -44,7 +51,10 @@ class Baseline(nn.Module):
         torch.Tensor
             (N, n_features).
         """
-        features: Tensor = self.body(x)
+        with contextlib.ExitStack() as stack:
+            if x.device.type == "cpu" and not self.cpu_bfloat16:
+                stack.enter_context(torch.autocast("cpu", enabled=False))
+            features: Tensor = self.body(x)
         return features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -229,6 +239,9 @@ def efficientnet_v2_s(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 def repvgg(in_channels: int = 3, n_classes: int = 3) -> Baseline:
     """RepVGG-A2, from timm, with the branches that it is trained with.
 
+    On a CPU it runs in float32 whatever is asked for: with torch 2.15 a step of its training in
+    bfloat16 and channels-last order overwrites memory and ends in a crash.
+
     Parameters
     ----------
     in_channels : int, default 3
@@ -251,7 +264,7 @@ def repvgg(in_channels: int = 3, n_classes: int = 3) -> Baseline:
     Ding et al. 2021, arXiv:2101.03697.
     """
     body = _library("timm").create_model("repvgg_a2", in_chans=in_channels, num_classes=0)
-    return Baseline(body, 1408, n_classes)
+    return Baseline(body, 1408, n_classes, cpu_bfloat16=False)
 
 
 def _library(name: str) -> ModuleType:

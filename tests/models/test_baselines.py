@@ -70,6 +70,17 @@ def test_every_parameter_learns(name):
     assert next(iter(gradients.values())).abs().max() > 0
 
 
+@needs_libraries
+@pytest.mark.parametrize("name", PEERS)
+def test_precision_on_a_cpu(name):
+    """bfloat16 where the caller asks for it; RepVGG not, for its training would crash."""
+    torch.manual_seed(0)
+    model = build_model(name).to(memory_format=torch.channels_last).eval()
+    x = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert model.embed(x).dtype == (torch.float32 if name == "repvgg" else torch.bfloat16)
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_a_missing_library_is_named(name, monkeypatch):
     def nothing(name):
