@@ -169,6 +169,7 @@ def _open_folder(folder: Path, n: int, headers: _Headers, overwrite: bool) -> Pa
         )
     for part in folder.glob(f"*{_PART}"):  # of a run that was killed
         part.unlink(missing_ok=True)
+    (folder / INDEX_FILE).unlink(missing_ok=True)  # it does not tell of what comes now
     return folder
 
 

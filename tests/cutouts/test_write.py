@@ -166,6 +166,17 @@ def test_sources_in_turn(tile, positions, tmp_path):
     same(Both().fetch(both, BANDS), LocalFolder(tmp_path / "new").fetch(both, BANDS))
 
 
+def test_an_index_is_that_of_the_files_or_missing(coords, tmp_path):
+    class Broken(SimulatedSky):
+        def fetch(self, *args, **keys):
+            raise ImagesError("gone")
+
+    write_cutouts(coords[:2], tmp_path / "a", images="simulated", progress=False)
+    with pytest.raises(ImagesError, match="gone"):
+        write_cutouts(coords[:2], tmp_path / "a", images=Broken(), progress=False, overwrite=True)
+    assert not (tmp_path / "a" / INDEX_FILE).exists()
+
+
 def test_overwrite(coords, tmp_path):
     few = coords[[0, 1, 60]]
     write_cutouts(few, tmp_path, images="simulated", progress=False)
