@@ -137,7 +137,7 @@ def classify(
       astro-iicnet classify coords.csv --images irsa,aws -o classified.fits --resume
     """
     if dry_run:
-        _plan(input, parse_images(images), ra, dec, weights)
+        _plan(input, parse_images(images), ra, dec, weights, chunk_size)
         return
     from astro_iicnet.classifier import IICnetClassifier
     from astro_iicnet.output import check_storable, results_text
@@ -181,15 +181,25 @@ def classify(
         ctx.exit(1)
 
 
-def _plan(input: Path, images: str | list[str], ra: str | None, dec: str | None, weights: str | None) -> None:
+def _plan(
+    input: Path,
+    images: str | list[str],
+    ra: str | None,
+    dec: str | None,
+    weights: str | None,
+    chunk_size: int | None,
+) -> None:
     """Print what there is to fetch; neither torch nor a server is needed."""
     from astro_iicnet.cutouts.plan import plan_retrieval
+    from astro_iicnet.cutouts.retrieve import CHUNK_SIZE
     from astro_iicnet.sources import read_sources
     from astro_iicnet.weights.find import find_record
 
     record = find_record(weights)
     sources = read_sources(input, ra=ra, dec=dec)
-    click.echo(str(plan_retrieval(sources.coords, tuple(record["bands"]), images)))
+    bands = tuple(record["bands"])
+    chunk_size = CHUNK_SIZE if chunk_size is None else chunk_size
+    click.echo(str(plan_retrieval(sources.coords, bands, images, chunk_size=chunk_size)))
 
 
 def parse_images(values: tuple[str, ...]) -> str | list[str]:

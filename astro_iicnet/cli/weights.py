@@ -1,6 +1,7 @@
 """The verbs around network weights: ``weights list``, ``info``, ``download``, ``verify`` and ``add``."""
 
 import json
+import re
 
 import click
 
@@ -45,7 +46,9 @@ def info(name: str | None) -> None:
     from astro_iicnet.weights.find import all_records, find_record, tell_place
 
     record = find_record(name)
-    click.echo(json.dumps(record, indent=2))
+    text = json.dumps(record, indent=2)
+    # The levels of prediction sets would be hundreds of lines.
+    click.echo(re.sub(r"\[[^][{}]*\]", lambda found: " ".join(found[0].split()), text))
     if name is None or name in all_records():
         click.echo(f"{record['name']}: {tell_place(record['name'])}", err=True)
 

@@ -12,7 +12,7 @@ from astro_iicnet.config import conf
 from astro_iicnet.cutouts import Images, open_images
 from astro_iicnet.cutouts.fallback import Fallback
 from astro_iicnet.cutouts.piece import GAP_ROWS, MAX_ROWS, REACH, ROW_BYTES
-from astro_iicnet.cutouts.retrieve import CHUNK_SIZE
+from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, check_chunk_size
 
 CUTOUT_BYTES = 14_400
 """One cutout of IRSA: 45 or 46 pixels on a side as float32 and the header of a tile, in FITS blocks."""
@@ -113,7 +113,10 @@ def plan_retrieval(
     ------
     ImagesError
         If there is no such image source or band.
+    IICnetError
+        If ``chunk_size`` is not a positive integer.
     """
+    check_chunk_size(chunk_size)
     for band in bands:
         get_band(band)
     source = open_images(images)

@@ -21,7 +21,6 @@ COLLECTION = "wise_allwise"
 """What IRSA's index calls the AllWISE Atlas."""
 
 _RADIUS = 1 * u.arcsec
-_PASSING = (429, 500, 502, 503, 504)
 
 
 def verify_urls(coords: SkyCoord, bands: tuple[str, ...], archive: "Archive") -> None:

@@ -350,6 +350,7 @@ def test_dry_run(run, coords, tmp_path):
     assert sorted(os.listdir(tmp_path)) == before
     assert run("classify", "coords.csv", "--dry-run", "--images", "isra").exit_code == 2
     assert run("classify", "none.csv", "--dry-run").exit_code == 2
+    assert run("classify", "coords.csv", "--dry-run", "--chunk-size", "0").exit_code == 2
     assert run("classify", "coords.csv", "--dry-run", "--weights", "iicnet-nought").exit_code == 2
 
 
