@@ -5,11 +5,9 @@ They start from random weights, take any number of bands and any input size, and
 imported when a network is built.
 """
 
-import contextlib
 import importlib
 from types import ModuleType
 
-import torch
 from torch import Tensor, nn
 
 from astro_iicnet.exceptions import MissingLibraryError
@@ -26,15 +24,10 @@ class Baseline(nn.Module):
         Features that come out of the body.
     n_classes : int, default 3
         Logits that come out.
-    cpu_bfloat16 : bool, default True
-        Whether the body may run in bfloat16 on a CPU, where the caller asks for it.
     """
 
-    def __init__(
-        self, body: nn.Module, n_features: int, n_classes: int = 3, *, cpu_bfloat16: bool = True
-    ) -> None:
+    def __init__(self, body: nn.Module, n_features: int, n_classes: int = 3) -> None:
         super().__init__()
-        self.cpu_bfloat16 = cpu_bfloat16
         self.body = body
         self.head = nn.Linear(n_features, n_classes)
 
@@ -51,10 +44,7 @@ class Baseline(nn.Module):
         torch.Tensor
             (N, n_features).
         """
-        with contextlib.ExitStack() as stack:
-            if x.device.type == "cpu" and not self.cpu_bfloat16:
-                stack.enter_context(torch.autocast("cpu", enabled=False))
-            features: Tensor = self.body(x)
+        features: Tensor = self.body(x)
         return features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -239,9 +229,6 @@ def efficientnet_v2_s(in_channels: int = 3, n_classes: int = 3) -> Baseline:
 def repvgg(in_channels: int = 3, n_classes: int = 3) -> Baseline:
     """RepVGG-A2, from timm, with the branches that it is trained with.
 
-    On a CPU it runs in float32 whatever is asked for: with torch 2.15 a step of its training in
-    bfloat16 and channels-last order overwrites memory and ends in a crash.
-
     Parameters
     ----------
     in_channels : int, default 3
@@ -264,7 +251,21 @@ def repvgg(in_channels: int = 3, n_classes: int = 3) -> Baseline:
     Ding et al. 2021, arXiv:2101.03697.
     """
     body = _library("timm").create_model("repvgg_a2", in_chans=in_channels, num_classes=0)
-    return Baseline(body, 1408, n_classes, cpu_bfloat16=False)
+    body.stem.conv_1x1.conv = _EverySecond(in_channels, 64, 1, bias=False)
+    nn.init.kaiming_normal_(body.stem.conv_1x1.conv.weight, mode="fan_out", nonlinearity="relu")
+    return Baseline(body, 1408, n_classes)
+
+
+class _EverySecond(nn.Conv2d):
+    """A 1x1 convolution of stride 2, as one of stride 1 on every second pixel.
+
+    On a CPU, the weight gradient of the strided one overwrites memory where an image of few channels
+    is in channels-last order (torch 2.13 and 2.15).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        return super().forward(x[..., ::2, ::2])
 
 
 def _library(name: str) -> ModuleType:

@@ -12,7 +12,7 @@ from astro_iicnet.models.counting import count_multiply_adds, count_parameters
 PEERS = ["vgg16", "googlenet", "resnet34", "mobilenet_v1", "efficientnet_v2_s", "repvgg"]
 
 try:
-    import timm  # noqa: F401
+    import timm
     import torchvision  # noqa: F401
 
     WHY_NOT = None
@@ -71,14 +71,34 @@ def test_every_parameter_learns(name):
 
 
 @needs_libraries
-@pytest.mark.parametrize("name", PEERS)
-def test_precision_on_a_cpu(name):
-    """bfloat16 where the caller asks for it; RepVGG not, for its training would crash."""
+def test_the_first_1x1_convolution_of_repvgg_is_that_of_timm():
+    """Same values and gradients as with stride 2, on contiguous images, where torch can be trusted."""
     torch.manual_seed(0)
-    model = build_model(name).to(memory_format=torch.channels_last).eval()
-    x = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert model.embed(x).dtype == (torch.float32 if name == "repvgg" else torch.bfloat16)
+    layer = build_model("repvgg").body.stem.conv_1x1.conv
+    strided = torch.nn.Conv2d(3, 64, 1, stride=2, bias=False)
+    strided.load_state_dict(layer.state_dict())
+    theirs = timm.create_model("repvgg_a2", num_classes=0).stem.conv_1x1.conv
+    assert (theirs.weight.shape, theirs.stride) == (layer.weight.shape, strided.stride)
+    for size in (64, 81):
+        x = torch.randn(2, 3, size, size)
+        torch.testing.assert_close(layer(x), strided(x))
+        gradients = [torch.autograd.grad(one(x).square().sum(), one.weight)[0] for one in (layer, strided)]
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)
+
+
+@needs_libraries
+@pytest.mark.parametrize("autocast", [False, True])
+def test_repvgg_trains_in_the_order_of_the_training_loop(autocast):
+    """With a strided layer in its place this overwrote memory and ended the process."""
+    torch.manual_seed(0)
+    model = build_model("repvgg").to(memory_format=torch.channels_last)
+    for _ in range(2):
+        x = torch.randn(12, 3, 80, 80).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = torch.nn.functional.cross_entropy(model(x).float(), torch.arange(12) % 3)
+        model.zero_grad()
+        loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", PEERS)
