@@ -51,7 +51,10 @@ def reproduce(budget: str, out: Path, only: tuple[str, ...], seed: int, device: 
     for name, table in tables.items():
         if not quiet:
             click.echo(f"\n{out / name}.ecsv")
-            table.round(4)
+            # Not Table.round: it turns what is masked into 0.
+            for column in table.itercols():
+                if column.dtype.kind == "f":
+                    column.info.format = ".4g"
             table.pprint_all(show_dtype=False)
     for network, note in {(row["network"], row["note"]) for row in _with_notes(tables)}:
         click.echo(f"{network}: {note}", err=True)

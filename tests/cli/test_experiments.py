@@ -1,7 +1,7 @@
 """The verb ``reproduce``: options reach the experiments, tables come out."""
 
 import pytest
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from click.testing import CliRunner
 
 from astro_iicnet.cli import main
@@ -23,10 +23,13 @@ def test_help_names_all_there_is():
 
 def test_tables_and_what_is_missing(tmp_path, monkeypatch):
     table = Table({"network": ["iicnet", "vgg16"], "accuracy": [0.5, 0.0], "note": ["", "not trained: why"]})
+    table["paper_accuracy"] = MaskedColumn([0.95213, 1.0], mask=[False, True])
     monkeypatch.setitem(registry.EXPERIMENTS, "bands", lambda run: {"bands": table.copy()})
     result = invoke("--out", tmp_path / "out", "--only", "bands", "--seed", 7)
     assert result.exit_code == 0
-    assert "vgg16" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "vgg16" in line)
+    assert row.split()[-1] == "--"
+    assert "0.9521" in result.stdout
     assert result.stderr == "vgg16: not trained: why\n"
     written = Table.read(tmp_path / "out" / "bands.ecsv")
     assert (written.meta["seed"], written.meta["budget"]["name"]) == (7, "smoke")
