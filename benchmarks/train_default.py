@@ -3,10 +3,12 @@
     python benchmarks/train_default.py OUTPUT.safetensors [--epochs 15] [--per-epoch 40000]
                                        [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
                                        [--recipe calibrated] [--flux-jitter 0] [--seed 1]
-                                       [--workers N]
+                                       [--same] [--workers N]
 
-Every epoch is a fresh simulation; nothing is seen twice. Run again after an interrupt, it goes on with the
-last finished epoch. The temperature is fitted on sources of a seed of their own.
+Every epoch is a fresh simulation and nothing is seen twice, but with --same: the epochs then repeat the
+sources of the first, and a teacher, which costs more than the student, looks at each once. Run again after
+an interrupt, it goes on with the last finished epoch. The temperature is fitted on sources of a seed of
+their own.
 
 On a CPU under Linux, page faults take a good part of the time; huge pages that are not given back avoid them:
 
@@ -17,8 +19,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from astro_iicnet.analysis.metrics import expected_calibration_error
+from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.models.device import choose_device, choose_precision
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.datasets import SimulatedStream, class_labels, simulate_dataset
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="calibrated")
     parser.add_argument("--flux-jitter", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--same", action="store_true", help="every epoch repeats the sources of the first")
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
     name = options.output.name.removesuffix(".safetensors")
@@ -59,11 +64,15 @@ def main() -> None:
     settings = TrainingSettings.preset(
         "one-cycle", epochs=options.epochs, flux_jitter=options.flux_jitter, seed=options.seed
     )
-    stream = SimulatedStream(options.per_epoch, STREAM_SEED, workers=options.workers)
+    data: SimulatedStream | tuple[Cutouts, Table]
+    if options.same:
+        data = simulate_dataset(options.per_epoch, seed=STREAM_SEED, workers=options.workers)
+    else:
+        data = SimulatedStream(options.per_epoch, STREAM_SEED, workers=options.workers)
     validation = simulate_dataset(4000, seed=VALIDATION_SEED)
     state = options.output.with_suffix(".state.safetensors")
     history = train(
-        weights.model, weights.preprocess, stream, validation, settings, teacher=teacher, checkpoint=state
+        weights.model, weights.preprocess, data, validation, settings, teacher=teacher, checkpoint=state
     )
     history.pprint_all()
 
@@ -75,7 +84,8 @@ def main() -> None:
     before, after = (expected_calibration_error(labels, softmax(logits / t)) for t in (1.0, temperature))
     print(f"calibration set: accuracy {accuracy:.4f}, temperature {temperature:.3f}, ", end="")
     print(f"expected calibration error {before:.4f} before and {after:.4f} after")
-    images = options.epochs * options.per_epoch
+    images = options.per_epoch * (1 if options.same else options.epochs)
+    seen = f"seen {options.epochs} times, turned and mirrored" if options.same else "seen once"
     device = choose_device("auto")
     taught = f", and the probabilities of {options.teacher} for them" if teacher else ""
     save_weights(
@@ -84,7 +94,7 @@ def main() -> None:
         temperature=temperature,
         training_data=(
             f"{images} simulated AllWISE-like cutouts (astro_iicnet.simulation), classes in equal "
-            f"numbers, each seen once{taught}; {settings.schedule} schedule, batches of "
+            f"numbers, each {seen}{taught}; {settings.schedule} schedule, batches of "
             f"{settings.batch_size}, seed {options.seed}; on {device.type} in "
             f"{choose_precision('auto', device)}. No observed source was used."
         ),

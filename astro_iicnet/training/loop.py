@@ -47,6 +47,8 @@ class _Samples(NamedTuple):
     pixels: Tensor
     offset: Tensor
     labels: Tensor
+    taught: Tensor
+    """(N, 3) probabilities of the teacher; (N, 0) without one."""
 
 
 def train(
@@ -106,7 +108,7 @@ def train(
         If the loss is no longer a number.
     """
     path = None if checkpoint is None else Path(checkpoint)
-    run = _Run(model, preprocess, settings, choose_device(device), teacher)
+    run = _Run(model, preprocess, settings, choose_device(device))
     record: dict[str, Any] = {
         "settings": settings.to_dict(),
         "preprocess": repr(preprocess),
@@ -119,7 +121,7 @@ def train(
         record = run.resume(path, record)
     history: list[dict[str, Any]] = record["history"]
     validation = _samples(validation_data, run.device)
-    samples_of = _source(train_data, settings.epochs, run.device)
+    samples_of = _source(train_data, settings.epochs, run.device, teacher)
     bar = _progress_bar(train_data, record, progress)
     try:
         while _end(history, settings) is None:
@@ -147,10 +149,8 @@ class _Run:
         preprocess: nn.Module,
         settings: TrainingSettings,
         device: torch.device,
-        teacher: Teacher | None,
     ) -> None:
         self.device = device
-        self.teacher = teacher
         self.settings = settings
         self.precision = choose_precision(settings.precision, device)
         self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -215,8 +215,7 @@ class _Run:
 
     def _step(self, samples: _Samples, rows: Tensor, generator: torch.Generator) -> Tensor:
         """One step of the optimiser; summed loss and number of right answers."""
-        pixels, offset, labels = _batch(samples, rows, self.device)
-        taught = None if self.teacher is None else self.teacher(pixels, offset)
+        pixels, offset, labels, taught = _batch(samples, rows, self.device)
         with torch.no_grad():
             if self.settings.flux_jitter:
                 pixels = jitter_flux(pixels, self.settings.flux_jitter, generator)
@@ -225,7 +224,7 @@ class _Run:
         with autocast(self.device, self.precision):
             logits = self.model(images)
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
-        if taught is not None:
+        if taught.shape[1]:
             loss = torch.lerp(loss, cross_entropy(logits.float(), taught), self.settings.distillation)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -264,8 +263,9 @@ def predict_logits(
     """
     chosen = choose_device(device)
     model.to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    labels = torch.zeros(len(cutouts), dtype=torch.int64)
-    samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), labels)
+    n = len(cutouts)
+    labels, taught = torch.zeros(n, dtype=torch.int64), torch.empty(n, 0)
+    samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), labels, taught)
     return _logits(model, preprocess.to(chosen), samples, chosen, choose_precision(precision, chosen)).numpy()
 
 
@@ -277,7 +277,7 @@ def _logits(
     model.eval()
     parts = []
     for rows in torch.arange(len(samples.labels)).split(_EVALUATION_BATCH):
-        pixels, offset, _ = _batch(samples, rows, device)
+        pixels, offset, _, _ = _batch(samples, rows, device)
         images = preprocess(pixels, offset).contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
             parts.append(model(images).float())
@@ -316,7 +316,8 @@ def _samples(data: tuple[Cutouts, Table], device: torch.device) -> _Samples:
         raise IICnetError(f"None of the {len(cutouts)} cutouts has the status ok: nothing to learn from.")
     if not ok.all():
         cutouts, labels = cutouts[ok], labels[ok]
-    samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), torch.from_numpy(labels))
+    taught = torch.empty(len(labels), 0)
+    samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), torch.from_numpy(labels), taught)
     if device.type == "cuda" and samples.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return _Samples(*(tensor.to(device) for tensor in samples))
     return samples
@@ -327,19 +328,31 @@ def _batch(samples: _Samples, rows: Tensor, device: torch.device) -> _Samples:
     return _Samples(*(tensor[rows].to(device, non_blocking=True) for tensor in samples))
 
 
+def _teach(samples: _Samples, teacher: Teacher | None, device: torch.device) -> _Samples:
+    """Ask the teacher about each cutout, upright: epochs that repeat the cutouts share the answer."""
+    if teacher is None:
+        return samples
+    batches = torch.arange(len(samples.labels)).split(_EVALUATION_BATCH)
+    parts = [teacher(*_batch(samples, rows, device)[:2]) for rows in batches]
+    return samples._replace(taught=torch.cat(parts).to(samples.labels.device))
+
+
 def _source(
-    data: tuple[Cutouts, Table] | SimulatedStream, epochs: int, device: torch.device
+    data: tuple[Cutouts, Table] | SimulatedStream,
+    epochs: int,
+    device: torch.device,
+    teacher: Teacher | None,
 ) -> Callable[[int], _Samples]:
     """Give a function from the number of an epoch to its samples."""
     if not isinstance(data, SimulatedStream):
-        samples = _samples(data, device)
+        samples = _teach(_samples(data, device), teacher, device)
         return lambda epoch: samples
 
     def fresh(epoch: int) -> _Samples:
         made = data.epoch(epoch)
         if epoch + 1 < epochs:
             data.prefetch(epoch + 1)
-        return _samples(made, device)
+        return _teach(_samples(made, device), teacher, device)
 
     return fresh
 

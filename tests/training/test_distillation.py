@@ -60,6 +60,21 @@ def test_labels_do_not_matter_where_the_teacher_has_all_the_say(sources):
     assert right_after(0.0) < 0.4
 
 
+def test_the_teacher_looks_once_at_cutouts_that_epochs_repeat(sources):
+    seen = []
+    teacher = Teacher(load_weights(), device="cpu")
+
+    def counting(pixels, offset):
+        seen.append(len(pixels))
+        return teacher(pixels, offset)
+
+    weights = new_weights("pupil", architecture="student", size=36, seed=5)
+    settings = TrainingSettings(epochs=3, precision="float32")
+    arguments = (weights.model, weights.preprocess, sources, sources, settings)
+    train(*arguments, teacher=counting, progress=False)
+    assert sum(seen) == len(sources[0])
+
+
 def test_share_out_of_range():
     with pytest.raises(IICnetError, match=r"distillation=1.5: expected a number from 0 to 1"):
         TrainingSettings(distillation=1.5)
