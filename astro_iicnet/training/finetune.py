@@ -7,7 +7,7 @@ from typing import Any
 
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.models import ARCHITECTURES
-from astro_iicnet.weights.load import Weights, load_weights
+from astro_iicnet.weights.load import Weights, load_weights, new_weights
 from astro_iicnet.weights.registry import OPTIONAL
 
 
@@ -22,7 +22,9 @@ def start_from(
     """Weights to be trained on, under a name of their own.
 
     Architecture, options and preprocessing are those of the weights to start from; nothing is
-    replaced, so nothing of what they have learnt is lost.
+    replaced, so nothing of what they have learnt is lost. Data may have more bands than the weights,
+    behind theirs: the first layer then takes these too, with weights of 0, so that the network
+    answers as before until it is trained.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ def start_from(
     name : str
         Name of the new weights.
     bands : sequence of str
-        Bands of the data, in their order.
+        Bands of the data, in their order: those of the weights, and after them any others.
     survey : str, default "allwise-atlas"
         Survey of the data.
     **choices
@@ -59,9 +61,11 @@ def start_from(
             "look at the image alone can be trained on."
         )
     record = weights.record
+    if len(bands) > len(weights.bands) and tuple(bands[: len(weights.bands)]) == weights.bands:
+        weights = _widen(weights, tuple(bands))
     defaults = inspect.signature(ARCHITECTURES[record["architecture"]]).parameters.values()
     has = {option.name: option.default for option in defaults} | record["options"]
-    has |= {"architecture": record["architecture"], "bands": list(record["bands"])}
+    has |= {"architecture": record["architecture"], "bands": list(weights.bands)}
     has |= {"recipe": record["recipe"], "size": weights.preprocess.recipe.size, "survey": record["survey"]}
     asked = {"bands": list(bands), "survey": survey} | choices
     for choice, value in asked.items():
@@ -71,9 +75,33 @@ def start_from(
                 f"have {_plain(has.get(choice))}: leave it out, take data to match, or train from scratch."
             )
     kept = ("architecture", "options", "bands", "recipe", "survey", "classes")
-    new = {"name": name} | OPTIONAL | {key: record[key] for key in kept}
+    new = {"name": name} | OPTIONAL | {key: weights.record[key] for key in kept}
     new["started_from"] = {"name": weights.name, "sha256": record["sha256"]}
     return Weights(new, weights.model, weights.preprocess)
+
+
+def _widen(weights: Weights, bands: tuple[str, ...]) -> Weights:
+    """The same network with more bands, which do not count yet."""
+    record, recipe = weights.record, weights.preprocess.recipe
+    options = {
+        key: value for key, value in record["options"].items() if key not in ("in_channels", "n_classes")
+    }
+    wide = new_weights(
+        weights.name,
+        architecture=record["architecture"],
+        bands=bands,
+        recipe=record["recipe"],
+        size=recipe.size,
+        **options,
+    )
+    state = wide.model.state_dict()
+    for name, tensor in weights.model.state_dict().items():
+        if tensor.shape == state[name].shape:
+            state[name].copy_(tensor)
+        else:
+            # Only the first convolution knows the number of bands.
+            state[name].zero_()[:, : len(weights.bands)] = tensor
+    return wide
 
 
 def _plain(value: Any) -> str:

@@ -1,7 +1,9 @@
 import pytest
 
 from astro_iicnet.exceptions import IICnetError, WeightsError
+from astro_iicnet.training.datasets import simulate_dataset
 from astro_iicnet.training.finetune import start_from
+from astro_iicnet.training.loop import predict_logits
 from astro_iicnet.weights import get_record, load_weights, new_weights, save_weights
 from astro_iicnet.weights.registry import sha256
 
@@ -36,11 +38,26 @@ def test_start_from_a_name():
     assert record["started_from"]["sha256"] == get_record("iicnet-sim-v1")["sha256"]
 
 
+@pytest.mark.parametrize("architecture", ["iicnet", "student"])
+def test_further_bands_do_not_count_until_they_are_learnt(tmp_path, architecture):
+    cutouts, _ = simulate_dataset(8, seed=4, bands=(*BANDS, "W4"))
+    size = 36 if architecture == "student" else 80
+    path = save_weights(tmp_path / "n.safetensors", new_weights("n", architecture=architecture, size=size))
+    narrow, wide = load_weights(path), start_from(path, "wide-v1", bands=cutouts.bands)
+    before = predict_logits(narrow.model, narrow.preprocess, cutouts.select_bands(BANDS))
+    assert predict_logits(wide.model, wide.preprocess, cutouts) == pytest.approx(before, abs=1e-4)
+    saved = load_weights(save_weights(tmp_path / "w.safetensors", wide))
+    assert saved.bands == cutouts.bands
+    assert saved.record["options"]["in_channels"] == 4
+    assert saved.record["started_from"]["name"] == "n"
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
         ({"bands": ("W1", "W2")}, r"bands=W1,W2 contradicts.*'first-v1'.*have W1,W2,W3"),
         ({"bands": ("W2", "W1", "W3")}, "bands=W2,W1,W3"),
+        ({"bands": ("W4", *BANDS)}, "bands=W4,W1,W2,W3"),
         ({"bands": BANDS, "recipe": "paper"}, "recipe=paper.*have calibrated"),
         ({"bands": BANDS, "size": 80}, "size=80.*have 64"),
         ({"bands": BANDS, "first_kernel": 5}, "first_kernel=5.*have 3"),
