@@ -2,11 +2,13 @@
 
     python benchmarks/train_default.py OUTPUT.safetensors [--epochs 15] [--per-epoch 40000]
                                        [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
-                                       [--recipe calibrated] [--flux-jitter 0] [--seed 1]
-                                       [--same] [--workers N]
+                                       [--start WEIGHTS] [--bands W1,W2,W3]
+                                       [--learning-rate 2e-3] [--recipe calibrated]
+                                       [--flux-jitter 0] [--seed 1] [--same] [--workers N]
 
 Every epoch is a fresh simulation and nothing is seen twice, but with --same: the epochs then repeat the
-sources of the first, and a teacher, which costs more than the student, looks at each once. Run again after
+sources of the first, and a teacher, which costs more than the student, looks at each once. With --start a
+training goes on from weights that have learnt something, on sources of another seed. Run again after
 an interrupt, it goes on with the last finished epoch. The temperature is fitted on sources of a seed of
 their own.
 
@@ -27,6 +29,7 @@ from astro_iicnet.models.device import choose_device, choose_precision
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.datasets import SimulatedStream, class_labels, simulate_dataset
 from astro_iicnet.training.distillation import Teacher
+from astro_iicnet.training.finetune import start_from
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
 from astro_iicnet.weights.load import load_weights, new_weights, save_weights
@@ -49,6 +52,9 @@ def main() -> None:
     parser.add_argument("--architecture", default="iicnet")
     parser.add_argument("--size", type=int, help="default: 80, and 36 for the student")
     parser.add_argument("--teacher", help="weights whose probabilities are learnt beside the labels")
+    parser.add_argument("--start", help="weights to go on from; they may have fewer bands")
+    parser.add_argument("--bands", default="W1,W2,W3")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest")
     parser.add_argument("--recipe", default="calibrated")
     parser.add_argument("--flux-jitter", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -56,27 +62,40 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
     name = options.output.name.removesuffix(".safetensors")
-    size = options.size or (36 if options.architecture == "student" else None)
-    weights = new_weights(
-        name, architecture=options.architecture, recipe=options.recipe, size=size, seed=options.seed
-    )
+    bands = tuple(options.bands.split(","))
+    if options.start:
+        weights = start_from(options.start, name, bands=bands)
+    else:
+        weights = new_weights(
+            name,
+            architecture=options.architecture,
+            bands=bands,
+            recipe=options.recipe,
+            size=options.size or (36 if options.architecture == "student" else None),
+            seed=options.seed,
+        )
     teacher = Teacher(load_weights(options.teacher)) if options.teacher else None
     settings = TrainingSettings.preset(
-        "one-cycle", epochs=options.epochs, flux_jitter=options.flux_jitter, seed=options.seed
+        "one-cycle",
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        flux_jitter=options.flux_jitter,
+        seed=options.seed,
     )
+    stream_seed = STREAM_SEED + 100 * bool(options.start)
     data: SimulatedStream | tuple[Cutouts, Table]
     if options.same:
-        data = simulate_dataset(options.per_epoch, seed=STREAM_SEED, workers=options.workers)
+        data = simulate_dataset(options.per_epoch, seed=stream_seed, bands=bands, workers=options.workers)
     else:
-        data = SimulatedStream(options.per_epoch, STREAM_SEED, workers=options.workers)
-    validation = simulate_dataset(4000, seed=VALIDATION_SEED)
+        data = SimulatedStream(options.per_epoch, stream_seed, bands=bands, workers=options.workers)
+    validation = simulate_dataset(4000, seed=VALIDATION_SEED, bands=bands)
     state = options.output.with_suffix(".state.safetensors")
     history = train(
         weights.model, weights.preprocess, data, validation, settings, teacher=teacher, checkpoint=state
     )
     history.pprint_all()
 
-    cutouts, table = simulate_dataset(20_000, seed=CALIBRATION_SEED)
+    cutouts, table = simulate_dataset(20_000, seed=CALIBRATION_SEED, bands=bands)
     labels = class_labels(table)
     logits = predict_logits(weights.model, weights.preprocess, cutouts)
     temperature = fit_temperature(logits, labels)
@@ -94,8 +113,8 @@ def main() -> None:
         temperature=temperature,
         training_data=(
             f"{images} simulated AllWISE-like cutouts (astro_iicnet.simulation), classes in equal "
-            f"numbers, each {seen}{taught}; {settings.schedule} schedule, batches of "
-            f"{settings.batch_size}, seed {options.seed}; on {device.type} in "
+            f"numbers, each {seen}{taught}; {settings.schedule} schedule to {settings.learning_rate:g}, "
+            f"batches of {settings.batch_size}, seed {options.seed}; on {device.type} in "
             f"{choose_precision('auto', device)}. No observed source was used."
         ),
         metrics={"simulated calibration set, 20000 sources": {"accuracy": round(accuracy, 4)}},
