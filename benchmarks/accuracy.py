@@ -26,7 +26,8 @@ from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.labels import Flag
 from astro_iicnet.photometry.measurement import colours, measure
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 
 PAPER_FRACTIONS = (7298 / 21736, 7215 / 21736, 7223 / 21736)
 TEST_SEED, TRAIN_SEED = 9_000_001, 9_000_002

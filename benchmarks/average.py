@@ -17,7 +17,8 @@ from scipy.special import softmax
 
 from astro_iicnet.analysis.metrics import expected_calibration_error
 from astro_iicnet.preprocessing import orientations
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import load_weights
 
 SEED, BATCH = 9_100_001, 64

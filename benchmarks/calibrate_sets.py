@@ -18,7 +18,8 @@ from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.prediction_sets import SEPARATOR, find_thresholds, prediction_sets
 from astro_iicnet.training.calibration import tabulate_scores
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights.registry import REGISTRY_FILE, get_record
 
 TABLE_SEED, TEST_SEED = 2_000_004, 2_000_005

@@ -17,7 +17,8 @@ from astro_iicnet.analysis.metrics import classification_metrics
 from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.priors import read_priors, reweight
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import load_weights
 
 SEED = 9_200_001

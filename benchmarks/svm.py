@@ -18,7 +18,8 @@ from scipy.stats import binomtest
 
 from astro_iicnet.analysis.metrics import expected_calibration_error, wilson_interval
 from astro_iicnet.classifier import IICnetClassifier
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.training.svm import fit_svm
 from astro_iicnet.weights import load_weights, save_weights
 

@@ -27,11 +27,12 @@ from astro_iicnet.analysis.metrics import expected_calibration_error
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.models.device import choose_device, choose_precision
 from astro_iicnet.training.calibration import fit_temperature
-from astro_iicnet.training.datasets import SimulatedStream, class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.finetune import start_from
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.training.simulated import SimulatedStream, simulate_dataset
 from astro_iicnet.weights.load import load_weights, new_weights, save_weights
 
 STREAM_SEED, VALIDATION_SEED, CALIBRATION_SEED = 2_000_001, 2_000_002, 2_000_003

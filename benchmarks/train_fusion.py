@@ -23,7 +23,6 @@ from astro_iicnet.fusion import cuts
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
 from astro_iicnet.training.calibration import fit_temperature
-from astro_iicnet.training.datasets import simulate_dataset
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -31,6 +30,7 @@ from astro_iicnet.training.magnitudes import (
     train_on_magnitudes,
 )
 from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights.load import Weights, load_weights, new_weights, save_weights
 
 TRAIN_SEED, VALIDATION_SEED, CALIBRATION_SEED, TEST_SEED = 2_100_001, 2_100_002, 2_100_003, 9_000_001

@@ -10,7 +10,8 @@ from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.simulation.field import example_sources
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 
 BANDS = ("W1", "W2", "W3")
 

@@ -53,7 +53,8 @@ def simulate(
     Example:
       astro-iicnet simulate 10000 -o simulated.fits --seed 1
     """
-    from astro_iicnet.training.datasets import simulate_dataset, write_dataset
+    from astro_iicnet.training.datasets import write_dataset
+    from astro_iicnet.training.simulated import simulate_dataset
 
     check_writable(output, overwrite)
     cutouts, table = simulate_dataset(n, seed=seed, bands=bands, workers=workers)

@@ -14,14 +14,8 @@ from astropy.table import Table, vstack
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.experiments.budgets import Budget
-from astro_iicnet.training.datasets import (
-    Split,
-    class_labels,
-    read_dataset,
-    simulate_dataset,
-    split,
-    write_dataset,
-)
+from astro_iicnet.training.datasets import Split, class_labels, read_dataset, split, write_dataset
+from astro_iicnet.training.simulated import simulate_dataset
 
 BANDS = ("W1", "W2", "W3", "W4")
 """Bands of the sample; most networks look at the first three."""

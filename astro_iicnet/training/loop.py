@@ -21,9 +21,10 @@ from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.labels import Status
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
-from astro_iicnet.training.datasets import SimulatedStream, class_labels
+from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
+from astro_iicnet.training.simulated import SimulatedStream
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
 
 __all__ = ["HISTORY_COLUMNS", "TrainingSettings", "predict_logits", "train"]

@@ -21,7 +21,8 @@ from astro_iicnet.analysis.plots import (
 )
 from astro_iicnet.analysis.report import CUTS
 from astro_iicnet.photometry.measurement import colours, measure
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 
 cutouts, table = simulate_dataset(450, seed=11, workers=1)
 labels = class_labels(table)

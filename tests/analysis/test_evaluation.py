@@ -7,7 +7,8 @@ import pytest
 
 from astro_iicnet.analysis.evaluation import evaluation_report
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.simulated import simulate_dataset
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 
 from astro_iicnet.analysis.features import attribute, feature_maps
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.training.datasets import simulate_dataset
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import load_weights, new_weights
 
 

@@ -9,7 +9,7 @@ from astro_iicnet.exceptions import ImagesError, SourcesError
 from astro_iicnet.fusion.colours import colours, from_cutouts, from_table, make_magnitudes
 from astro_iicnet.labels import Status
 from astro_iicnet.photometry.measurement import measure
-from astro_iicnet.training.datasets import simulate_dataset
+from astro_iicnet.training.simulated import simulate_dataset
 
 
 def irsa() -> Table:

@@ -8,10 +8,11 @@ from astropy.table import Table
 from astro_iicnet import IICnetClassifier
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import CLASSES
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import load_weights
 from astro_iicnet.weights.load import new_weights
 

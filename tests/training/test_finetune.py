@@ -1,9 +1,9 @@
 import pytest
 
 from astro_iicnet.exceptions import IICnetError, WeightsError
-from astro_iicnet.training.datasets import simulate_dataset
 from astro_iicnet.training.finetune import start_from
 from astro_iicnet.training.loop import predict_logits
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import get_record, load_weights, new_weights, save_weights
 from astro_iicnet.weights.registry import sha256
 

@@ -17,10 +17,11 @@ from torch import nn
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import CLASSES, Status
-from astro_iicnet.training import datasets, loop
-from astro_iicnet.training.datasets import SimulatedStream, read_dataset, simulate_dataset, write_dataset
+from astro_iicnet.training import datasets, loop, simulated
+from astro_iicnet.training.datasets import read_dataset, write_dataset
 from astro_iicnet.training.loop import HISTORY_COLUMNS, predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.training.simulated import SimulatedStream, simulate_dataset
 
 SETTINGS = TrainingSettings(epochs=4, learning_rate=0.02, batch_size=32, precision="float32")
 MANY_EPOCHS = TrainingSettings(epochs=12, learning_rate=0.02, batch_size=16, precision="float32")
@@ -293,7 +294,7 @@ def test_bfloat16(data):
 
 
 def test_stream_resumes_with_the_next_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "CHUNK_SIZE", 40)
+    monkeypatch.setattr(simulated, "CHUNK_SIZE", 40)
     settings = TrainingSettings(epochs=3, batch_size=16, precision="float32")
     validation = simulate_dataset(40, seed=2, workers=1)
     path = tmp_path / "training.safetensors"

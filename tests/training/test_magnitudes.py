@@ -8,7 +8,7 @@ from astro_iicnet.fusion.colours import from_cutouts
 from astro_iicnet.fusion.networks import ColorNet, FusionNet, photometry_tensor
 from astro_iicnet.labels import Status
 from astro_iicnet.models.iicnet import IICnet
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -16,6 +16,7 @@ from astro_iicnet.training.magnitudes import (
     train_on_magnitudes,
 )
 from astro_iicnet.training.settings import TrainingSettings
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights.load import new_weights
 
 SETTINGS = TrainingSettings(epochs=6, batch_size=64, seed=4)

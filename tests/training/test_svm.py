@@ -9,8 +9,9 @@ from sklearn.svm import SVC
 from astro_iicnet.classifier import IICnetClassifier
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import CLASSES
-from astro_iicnet.training.datasets import class_labels, simulate_dataset
+from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.loop import predict_logits
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.training.svm import _fit_head, fit_svm
 from astro_iicnet.weights import load_weights, new_weights, save_weights
 
