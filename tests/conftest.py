@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_server import ArchiveServer
+from sdss_server import SdssServer, local_sdss
 
 from astro_iicnet.config import conf
 
@@ -35,4 +36,11 @@ def archive_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         server = stack.enter_context(ArchiveServer())
         for name, value in {**server.settings(), "cache_dir": str(tmp_path)}.items():
             stack.enter_context(conf.set_temp(name, value))
+        yield server
+
+
+@pytest.fixture
+def sdss_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SdssServer]:
+    """SkyServer and CDS XMatch on a local port."""
+    with local_sdss(monkeypatch) as server:
         yield server

@@ -17,7 +17,6 @@ BUSY_PAUSE = 60.0
 
 _BUSY = (403, 429, 503)
 _MAY_BE_OTHERWISE = (408, 500, 502, 504)
-_KEPT = "What is done is kept: the same command goes on from here."
 
 _T = TypeVar("_T")
 
@@ -71,7 +70,7 @@ def ask(service: str, send: Callable[[], requests.Response], read: Callable[[req
             pause = max(pause, BUSY_PAUSE)
         elif status not in _MAY_BE_OTHERWISE:
             raise RetrievalError(f"{service} refuses the query (HTTP {status}): {_start(response.text)}")
-    raise RetrievalError(f"{service} {problem}; tries: {conf.retries + 1}. {_KEPT}")
+    raise RetrievalError(f"{service} {problem}; tries: {conf.retries + 1}. Try again later.")
 
 
 def _start(text: str) -> str:

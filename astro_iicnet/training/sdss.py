@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -125,9 +127,10 @@ def build_dataset(
     }
     folder = output.with_name(output.name + ".work") if work is None else Path(work)
     started = _open_folder(folder, request)
-    spectra = fetch_spectra(folder, data_release=data_release, progress=progress)
-    draw = Draw(spectra, folder, seed=seed)
-    cutouts, table, left_out = _fill(folder, draw, source, bands, sizes, progress)
+    with _what_is_done_is_kept():
+        spectra = fetch_spectra(folder, data_release=data_release, progress=progress)
+        draw = Draw(spectra, folder, seed=seed)
+        cutouts, table, left_out = _fill(folder, draw, source, bands, sizes, progress)
     tile = np.where(cutouts.tile == "", best_tile(_coords(table))[0], cutouts.tile)
     split = split_on_sky(class_labels(table), tile, seed=seed)
     table["split"] = np.full(len(table), "validation")
@@ -138,6 +141,15 @@ def build_dataset(
     if len(left_out):
         left_out.write(output.with_name(output.name + ".left_out.ecsv"), overwrite=True)
     return Built(table, left_out)
+
+
+@contextmanager
+def _what_is_done_is_kept() -> Iterator[None]:
+    """Say so where a service fails."""
+    try:
+        yield
+    except RetrievalError as error:
+        raise RetrievalError(f"{error} What is done is kept: the same command goes on from here.") from error
 
 
 def _sizes(per_class: int | None) -> tuple[int, ...]:
@@ -237,7 +249,7 @@ def _check_failures(tables: list[Table], name: str) -> None:
     if failed > 2 and failed > _MAX_FAILED * n:
         raise RetrievalError(
             f"{failed} of {n} cutouts could not be fetched from {name!r}: too many to replace them. Try "
-            "again later; what has come is kept, and the same command goes on from here."
+            "again later."
         )
 
 

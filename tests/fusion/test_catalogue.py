@@ -63,6 +63,15 @@ def test_a_service_that_fails_ends_no_list(monkeypatch):
     np.testing.assert_allclose(found.mag[4], [13, 14])
 
 
+def test_nobody_is_told_of_a_run_that_goes_on(sdss_server):
+    """A list in memory is not kept: only a caller that resumes may say so."""
+    sdss_server.faults["xmatch"] = [503] * 3
+    with pytest.warns(RetrievalWarning, match="4 of 5 sources") as caught:
+        from_catalogue(COORDS)
+    assert "XMatch answered HTTP 503" in str(caught[0].message)
+    assert "goes on" not in str(caught[0].message)
+
+
 def test_nothing_to_ask():
     found = from_catalogue(COORDS[2:3], match=allwise)
     assert found.status.tolist() == [Status.BAD_COORDINATES]

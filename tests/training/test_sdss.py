@@ -103,10 +103,12 @@ def test_an_interrupted_build_ends_in_the_same_dataset(sdss_server, tmp_path, mo
         (tmp_path / folder).mkdir()
     build(tmp_path / "whole")
     sdss_server.faults["sdss"] = [None, 503, 503, 503]
-    with pytest.raises(RetrievalError):
+    with pytest.raises(
+        RetrievalError, match="SkyServer of SDSS answered HTTP 503.*the same command goes on from here"
+    ):
         build(tmp_path / "broken")
     sdss_server.faults["xmatch"] = [None, None, None, 403, 403, 403]
-    with pytest.raises(RetrievalError):
+    with pytest.raises(RetrievalError, match="XMatch answered HTTP 403.*the same command goes on from here"):
         build(tmp_path / "broken")
     dying = Images(die_after=60)
     with pytest.raises(ImagesError, match="power"):
@@ -137,7 +139,9 @@ def test_what_is_not_whole_is_replaced_and_reported(sdss_server, tmp_path, statu
 
 
 def test_an_archive_in_trouble_is_not_papered_over(sdss_server, tmp_path):
-    with pytest.raises(RetrievalError, match=r"of \d+ cutouts could not be fetched from 'irsa'"):
+    with pytest.raises(
+        RetrievalError, match=r"of \d+ cutouts could not be fetched from 'irsa'.*goes on from here"
+    ):
         build(tmp_path, images=Images(Status.RETRIEVAL_FAILED))
     assert not (tmp_path / "real.fits").exists()
     again = Images()
