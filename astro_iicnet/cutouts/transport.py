@@ -3,8 +3,10 @@
 import os
 import random
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 from threading import Condition
 from time import monotonic, sleep
@@ -27,13 +29,13 @@ from urllib3.exceptions import TimeoutError as UrllibTimeout
 
 from astro_iicnet._version import version
 from astro_iicnet.config import conf
-from astro_iicnet.exceptions import NoImageError, RetrievalError
+from astro_iicnet.exceptions import NoImageError, RetrievalError, RetrievalWarning
 
 BACKOFF = 1.0
 """Pauses between tries grow from this [s] by factors of two."""
 
 LONGEST_PAUSE = 60.0
-"""Where the growth of pauses ends [s]; a server may ask for longer ones."""
+"""Where the growth of pauses ends [s]; a server may ask for longer ones, of which there is a warning."""
 
 PATIENCE = 3600.0
 """How long one request waits for a server that limits its rate, or is gone [s]; then a try is a try."""
@@ -84,7 +86,8 @@ class Transport:
     All threads may share one; `transport` gives the one that all archives share. At most
     ``conf.max_connections`` requests to a server (scheme, host and port) are under way at a time. A server
     that limits the rate (HTTP 429, or 503 with Retry-After) is left alone by all threads for as long as it
-    asks, or for pauses that grow. All settings are read when they are used.
+    asks, or for pauses that grow; of a long pause there is a warning. All settings are read when they are
+    used.
     """
 
     def __init__(self) -> None:
@@ -206,6 +209,7 @@ class _Server:
         self._n_requests = 0
         self._n_pauses = 0
         self._resume = 0.0
+        self._told_until = 0.0
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -248,6 +252,11 @@ class _Server:
                 seconds = BACKOFF * 2 ** min(self._n_pauses - 1, 16) * (1 + random.random())
                 seconds = min(seconds, LONGEST_PAUSE)
             self._resume = max(self._resume, now + seconds)
+            is_news = LONGEST_PAUSE < seconds <= PATIENCE and now >= self._told_until
+            if is_news:
+                self._told_until = now + seconds
+        if is_news:
+            warn_of_pause(self.name, seconds)
 
     def limits_nothing(self) -> None:
         """Let the next pause be a short one."""
@@ -265,6 +274,26 @@ class _RateLimitError(_StatusError):
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(status)
         self.retry_after = retry_after
+
+
+def warn_of_pause(name: str, seconds: float) -> None:
+    """Say that a server is waited for, lest a run seem to hang.
+
+    Parameters
+    ----------
+    name : str
+        The server.
+    seconds : float
+        For how long.
+
+    Warns
+    -----
+    RetrievalWarning
+        Each time: the hour in the message tells one pause from another.
+    """
+    then = datetime.now(UTC) + timedelta(seconds=seconds)
+    message = f"{name} asks to be left alone for {seconds:.0f} s: waiting until {then:%H:%M:%S} UTC."
+    warnings.warn(message, RetrievalWarning, stacklevel=2)
 
 
 def transport() -> Transport:

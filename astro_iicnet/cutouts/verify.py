@@ -1,6 +1,7 @@
 """The rule for the URLs of Atlas images, held against IRSA's own index."""
 
 import warnings
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,7 @@ COLLECTION = "wise_allwise"
 """What IRSA's index calls the AllWISE Atlas."""
 
 _RADIUS = 1 * u.arcsec
+_NAME = "The index of IRSA"
 
 
 def verify_urls(coords: SkyCoord, bands: tuple[str, ...], archive: "Archive") -> None:
@@ -65,21 +67,34 @@ def verify_urls(coords: SkyCoord, bands: tuple[str, ...], archive: "Archive") ->
 
 
 def _service() -> Any:
-    """IRSA as astroquery asks it, on our server, with the time limits and retries that it lacks."""
+    """IRSA as astroquery asks it, on our server, with the limits of time and patience that it lacks."""
     from astroquery.ipac.irsa import IrsaClass  # type: ignore[import-untyped]
     from requests import Response, Session
     from requests.adapters import HTTPAdapter
-    from urllib3 import Retry
+    from urllib3 import BaseHTTPResponse, Retry
+
+    from astro_iicnet.cutouts.transport import LONGEST_PAUSE, PATIENCE, warn_of_pause
+
+    patient_until = monotonic() + PATIENCE
 
     class LimitedSession(Session):
         def request(self, *args: Any, **kwargs: Any) -> Response:
             kwargs.setdefault("timeout", conf.timeout)
             return super().request(*args, **kwargs)
 
+    class LimitedRetry(Retry):
+        def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+            seconds = super().get_retry_after(response)
+            if seconds is not None and monotonic() + seconds > patient_until:
+                raise RetrievalError(f"it asks to be left alone for {seconds:.0f} s")
+            if seconds is not None and seconds > LONGEST_PAUSE:
+                warn_of_pause(_NAME, seconds)
+            return seconds
+
     class LimitedIrsa(IrsaClass):
         def __init__(self) -> None:
             self._session = LimitedSession()
-            retry = Retry(
+            retry = LimitedRetry(
                 conf.retries,
                 status_forcelist=(429, 500, 502, 503, 504),
                 backoff_factor=0.5,
@@ -97,7 +112,7 @@ def _science_images(service: Any, position: SkyCoord) -> list[str]:
     """URLs of the intensity images around a position."""
     with warnings.catch_warnings():
         # What astropy finds odd in a VOTable that it can read does not matter here.
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", message=f"(?!{_NAME})")
         try:
             table: Table = service.query_sia(pos=(position, _RADIUS), collection=COLLECTION)
         except Exception as error:  # pyvo and requests raise errors of many kinds

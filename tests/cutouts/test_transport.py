@@ -16,7 +16,7 @@ import pytest
 from astro_iicnet.config import conf
 from astro_iicnet.cutouts import transport as module
 from astro_iicnet.cutouts.transport import BrokenBodyError, Transport, transport
-from astro_iicnet.exceptions import NoImageError, RetrievalError
+from astro_iicnet.exceptions import NoImageError, RetrievalError, RetrievalWarning
 
 BODY = bytes(range(256)) * 40
 
@@ -461,6 +461,30 @@ def test_all_threads_leave_a_server_alone(server, web):
         jobs = [pool.submit(get, web, server, f"/{i}") for i in range(8)]
         assert all("left alone for" in str(job.exception()) for job in jobs)
     assert server.paths == ["/first"]
+
+
+def test_a_long_pause_is_said_once_for_all_threads(server, web, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.5)
+    server.script = [status(429, Retry_After=1)] * 4
+    server.meet = threading.Barrier(4).wait
+    with pytest.warns(RetrievalWarning) as caught, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: get(web, server), range(4))) == [BODY] * 4
+    (warning,) = [str(entry.message) for entry in caught]
+    assert warning.startswith(f"{server.url} asks to be left alone for 1 s: waiting until ")
+
+
+def test_each_long_pause_is_said(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: clock[0])
+    one = module._Server("http://one")
+    one.pause(60.0)  # without a word, as warnings are errors
+    with pytest.warns(RetrievalWarning, match=r"http://one asks to be left alone for 300 s"):
+        one.pause(300.0)
+    clock[0] += 200
+    one.pause(200.0)
+    clock[0] = one._resume
+    with pytest.warns(RetrievalWarning, match=r"for 300 s"):
+        one.pause(300.0)
 
 
 def test_other_servers_are_not_concerned(server, web):

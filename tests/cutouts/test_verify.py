@@ -7,10 +7,11 @@ from archive_server import sia as server_sia
 from astropy.coordinates import SkyCoord
 
 from astro_iicnet.config import conf
+from astro_iicnet.cutouts import transport
 from astro_iicnet.cutouts import verify as module
 from astro_iicnet.cutouts.irsa import IrsaArchive
 from astro_iicnet.cutouts.verify import verify_urls
-from astro_iicnet.exceptions import ImagesError, RetrievalError
+from astro_iicnet.exceptions import ImagesError, RetrievalError, RetrievalWarning
 from astro_iicnet.labels import Status
 
 COORDS = SkyCoord([121.60136, np.nan, 0.0, 33.0], [1.03578, 0.0, 0.7, -88.9], unit="deg")
@@ -74,6 +75,21 @@ def test_the_index_does_not_answer(archive_server, fault):
     archive_server.faults = permanent_faults(lambda request: True, fault)
     with conf.set_temp("retries", 0), pytest.raises(RetrievalError, match="index of IRSA .*/SIA"):
         verify_urls(COORDS, BANDS, IrsaArchive())
+
+
+def test_the_index_is_not_waited_for_for_hours(archive_server, monkeypatch):
+    monkeypatch.setattr(transport, "PATIENCE", 0.5)
+    archive_server.faults = permanent_faults(lambda request: True, Fault.UNAVAILABLE_RETRY_AFTER)
+    with pytest.raises(RetrievalError, match="(?s)index of IRSA .*/SIA.*asks to be left alone for 1 s"):
+        verify_urls(COORDS, BANDS, IrsaArchive())
+    assert archive_server.n_requests == 1
+
+
+def test_a_long_pause_is_said(archive_server, monkeypatch):
+    monkeypatch.setattr(transport, "LONGEST_PAUSE", 0.5)
+    archive_server.faults = first_faults(Fault.UNAVAILABLE_RETRY_AFTER)
+    with pytest.warns(RetrievalWarning, match="index of IRSA asks to be left alone for 1 s"):
+        verify_urls(COORDS[:1], BANDS, IrsaArchive())
 
 
 def test_the_index_takes_too_long(archive_server):
