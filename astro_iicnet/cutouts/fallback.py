@@ -67,7 +67,8 @@ class Fallback:
         -------
         Cutouts
             N rows in the order of ``coords``; ``served_by`` names the source whose pixels a row has.
-            A row that no source could serve keeps what the first one said of it.
+            A row that no source could serve keeps what the first one said of it; but where that is
+            ``no_coverage`` and a later one failed, it is ``retrieval_failed``, for it may be had later.
 
         Raises
         ------
@@ -90,6 +91,11 @@ class Fallback:
             better = later.status == Status.OK
             if better.any():
                 cutouts = _put(cutouts, rows[better], later[better])
+            lost = rows[later.status == Status.RETRIEVAL_FAILED]
+            if (uncovered := lost[cutouts.status[lost] == Status.NO_COVERAGE]).size:
+                status = cutouts.status.copy()
+                status[uncovered] = Status.RETRIEVAL_FAILED
+                cutouts = replace(cutouts, status=status)
         tally.finish(cutouts)
         return cutouts
 
