@@ -1,6 +1,6 @@
 """How much work the experiments may be."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from astro_iicnet.exceptions import IICnetError, unknown_name
@@ -24,10 +24,10 @@ class Budget:
     epochs : int
         Passes over the training set, for every network.
     rates : tuple of float
-        Learning rates to choose from, by the validation loss of short trainings; with one there is
-        no choice to make.
-    search_epochs : int
-        Length of these short trainings.
+        Learning rates to choose from, by the validation loss after one epoch on a few sources; with
+        one there is no choice to make.
+    search_sources : int
+        Number of these sources, drawn from the training set; the same for every network.
     sizes : tuple of int
         Input sizes to compare, without the 80 px of all other networks [px].
     """
@@ -37,7 +37,7 @@ class Budget:
     preset: str
     epochs: int
     rates: tuple[float, ...]
-    search_epochs: int
+    search_sources: int
     sizes: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,30 +52,35 @@ class Budget:
 
 
 BUDGETS: dict[str, Budget] = {
-    "smoke": Budget("smoke", (100, 100, 100), "one-cycle", 1, (2e-3,), 1, (64, 128)),
-    "cpu": Budget(
-        "cpu", PAPER_CLASS_SIZES, "one-cycle", 10, (1e-4, 5e-4, 2e-3), 1, (64, 72, 88, 96, 104, 112, 120, 128)
-    ),
+    "smoke": Budget("smoke", (100, 100, 100), "one-cycle", 1, (2e-3,), 100, (64, 128)),
+    "cpu": Budget("cpu", PAPER_CLASS_SIZES, "one-cycle", 3, (1e-4, 5e-4, 2e-3), 4000, (64, 96, 128)),
     "gpu": Budget(
-        "gpu", PAPER_CLASS_SIZES, "paper", 200, (5e-5, 1e-4, 3e-4), 5, (64, 72, 88, 96, 104, 112, 120, 128)
+        "gpu",
+        PAPER_CLASS_SIZES,
+        "paper",
+        200,
+        (5e-5, 1e-4, 3e-4),
+        17_388,
+        (64, 72, 88, 96, 104, 112, 120, 128),
     ),
 }
 """The budgets by name.
 
-A network of "cpu" sees the training set 13 times, three of them to choose its learning rate.
-"smoke" shows in minutes that all runs; its accuracies mean nothing. "cpu" gives every network 10
+"smoke" shows in minutes that all runs; its accuracies mean nothing. "cpu" gives every network three
 epochs of the one-cycle schedule, "gpu" the paper's 200 epochs of Adam, both on the paper's class
-sizes.
+sizes. The search for the learning rate of "gpu" has the whole training set.
 """
 
 
-def get_budget(budget: str | Budget) -> Budget:
+def get_budget(budget: str | Budget, epochs: int | None = None) -> Budget:
     """Find a budget by name.
 
     Parameters
     ----------
     budget : str or Budget
         One of `BUDGETS`, or one's own.
+    epochs : int, optional
+        In place of the budget's own.
 
     Returns
     -------
@@ -85,10 +90,14 @@ def get_budget(budget: str | Budget) -> Budget:
     Raises
     ------
     IICnetError
-        If there is no such budget.
+        If there is no such budget, or an epoch is not to be had.
     """
-    if isinstance(budget, Budget):
+    if isinstance(budget, str):
+        if budget not in BUDGETS:
+            raise IICnetError(unknown_name("budget", budget, BUDGETS))
+        budget = BUDGETS[budget]
+    if epochs is None:
         return budget
-    if budget not in BUDGETS:
-        raise IICnetError(unknown_name("budget", budget, BUDGETS))
-    return BUDGETS[budget]
+    if epochs < 1:
+        raise IICnetError(f"epochs={epochs!r}: expected at least 1.")
+    return replace(budget, epochs=epochs)

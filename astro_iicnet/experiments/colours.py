@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 from astropy.table import Table
 
-from astro_iicnet.experiments.networks import Plan, kept, make_predictions, run_network
+from astro_iicnet.experiments.networks import (
+    Plan,
+    kept,
+    load_network,
+    make_predictions,
+    make_settings,
+    run_network,
+)
 from astro_iicnet.experiments.photometry import BANDS
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.training.calibration import fit_temperature
@@ -15,8 +22,7 @@ from astro_iicnet.training.magnitudes import (
     measure_sources,
     train_on_magnitudes,
 )
-from astro_iicnet.training.settings import TrainingSettings
-from astro_iicnet.weights.load import Weights, load_weights, new_weights, save_weights
+from astro_iicnet.weights import Weights, new_weights, save_weights
 
 
 def run_color_network(run: Run, name: str, *, features: str) -> Table:
@@ -71,8 +77,7 @@ def run_fusion_network(run: Run, name: str, image: Plan, color: str) -> Table:
     def make() -> Table:
         run_network(run, image)
         run_color_network(run, color, features="magnitudes")
-        folder = run.folder / "networks"
-        eye, colour = (load_weights(folder / one / "weights.safetensors") for one in (image.name, color))
+        eye, colour = (load_network(run, one) for one in (image.name, color))
 
         def build() -> Weights:
             weights = new_weights(name, architecture="fusion", bands=BANDS, size=image.size, seed=run.seed)
@@ -91,17 +96,12 @@ def run_fusion_network(run: Run, name: str, image: Plan, color: str) -> Table:
 
 
 def _learn(run: Run, name: str, build: Callable[[], Weights], data: list[MeasuredSources]) -> Table:
-    """Train with each learning rate in full, for it costs little, and keep the best."""
+    """Choose a learning rate, train, test."""
     train, test, validation = data
-    trained = []
-    for rate in run.budget.rates:
-        weights = build()
-        settings = TrainingSettings.preset(
-            "one-cycle", epochs=run.budget.epochs, learning_rate=rate, batch_size=256, seed=run.seed
-        )
-        history = train_on_magnitudes(weights.model, train, validation, settings)  # type: ignore[arg-type]
-        trained.append((float(np.min(history["validation_loss"])), rate, weights, history))
-    _, rate, weights, history = min(trained, key=lambda one: one[0])
+    rate = _choose_rate(run, build, train, validation)
+    weights = build()
+    settings = make_settings(run, rate)
+    history = train_on_magnitudes(weights.model, train, validation, settings)  # type: ignore[arg-type]
     logits = magnitude_logits(weights.model, validation)  # type: ignore[arg-type]
     temperature = fit_temperature(logits, validation.labels.numpy())
     folder = run.folder / "networks" / name
@@ -117,3 +117,19 @@ def _learn(run: Run, name: str, build: Callable[[], Weights], data: list[Measure
         "temperature": temperature,
     }
     return predictions
+
+
+def _choose_rate(
+    run: Run, build: Callable[[], Weights], train: MeasuredSources, validation: MeasuredSources
+) -> float:
+    """As `~astro_iicnet.experiments.networks.choose_rate`, on the same sources."""
+    if len(run.budget.rates) == 1:
+        return run.budget.rates[0]
+    rows = np.searchsorted(run.split.train, run.search_rows)
+    few = MeasuredSources(*(values[rows] for values in train))
+    losses = []
+    for rate in run.budget.rates:
+        settings = make_settings(run, rate, epochs=1)
+        history = train_on_magnitudes(build().model, few, validation, settings)  # type: ignore[arg-type]
+        losses.append(float(history["validation_loss"][0]))
+    return run.budget.rates[int(np.argmin(losses))]

@@ -14,9 +14,10 @@ from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
 from astro_iicnet.training.calibration import fit_temperature
+from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
-from astro_iicnet.weights.load import Weights, new_weights, save_weights
+from astro_iicnet.weights.load import Weights, load_weights, new_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Plan:
     rate_of : Plan, optional
         Take the learning rate that was chosen for that network: what varies is then the network
         alone. Default: choose one.
+    teacher : Plan, optional
+        A network whose probabilities it learns beside the labels; that is trained first. Default:
+        none.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Plan:
     size: int = 80
     options: Mapping[str, Any] = field(default_factory=dict)
     rate_of: "Plan | None" = None
+    teacher: "Plan | None" = None
 
     def build(self, seed: int) -> Weights:
         """Make the network, untrained.
@@ -110,16 +115,21 @@ def run_network(run: Run, plan: Plan) -> Table:
         return Table.read(result)
     weights = plan.build(run.seed)
     folder.mkdir(parents=True, exist_ok=True)
+    if plan.teacher is not None:
+        run_network(run, plan.teacher)
     rate = choose_rate(run, plan)
     state = folder / "training.state"
-    history = _train(run, plan, weights, _settings(run, run.budget.epochs, rate), state)
+    settings = make_settings(run, rate)
+    history = _train(run, plan, weights, settings, run.split.train, state)
     write_table(folder / "history.ecsv", history)
     predictions = _test(run, plan, weights, history)
+    data = f"{len(run.split.train)} simulated sources, budget {run.budget.name}, seed {run.seed}"
+    taught = "" if plan.teacher is None else f", and what {plan.teacher.name} says of them"
     save_weights(
         folder / "weights.safetensors",
         weights,
         temperature=predictions.meta["temperature"],
-        training_data=f"{len(run.split.train)} simulated sources, budget {run.budget.name}, seed {run.seed}",
+        training_data=data + taught,
     )
     write_table(result, predictions)
     _remove_state(state)
@@ -127,12 +137,12 @@ def run_network(run: Run, plan: Plan) -> Table:
 
 
 def choose_rate(run: Run, plan: Plan) -> float:
-    """Learning rate of lowest validation loss after a short training, equally short for all networks.
+    """Learning rate of lowest validation loss after one epoch on the same few sources for all networks.
 
     Parameters
     ----------
     run : Run
-        Its budget has the rates to choose from.
+        Its budget has the rates to choose from, and the number of sources.
     plan : Plan
         The network.
 
@@ -167,6 +177,27 @@ def choose_rate(run: Run, plan: Plan) -> float:
     return float(rates[int(np.argmin(found))])
 
 
+def make_settings(run: Run, rate: float, epochs: int | None = None) -> TrainingSettings:
+    """How the networks of a run are trained.
+
+    Parameters
+    ----------
+    run : Run
+        Its budget has preset and epochs.
+    rate : float
+        The learning rate.
+    epochs : int, optional
+        Other than the budget's.
+
+    Returns
+    -------
+    TrainingSettings
+        For the training.
+    """
+    epochs = run.budget.epochs if epochs is None else epochs
+    return TrainingSettings.preset(run.budget.preset, epochs=epochs, learning_rate=rate, seed=run.seed)
+
+
 def load_history(run: Run, plan: Plan) -> Table:
     """The history of a training that is over.
 
@@ -183,6 +214,29 @@ def load_history(run: Run, plan: Plan) -> Table:
         See `~astro_iicnet.training.loop.HISTORY_COLUMNS`.
     """
     return Table.read(run.folder / "networks" / plan.name / "history.ecsv")
+
+
+def load_network(run: Run, name: str) -> Weights:
+    """The weights of a training that is over.
+
+    Parameters
+    ----------
+    run : Run
+        Where they are.
+    name : str
+        What the network is called.
+
+    Returns
+    -------
+    Weights
+        Network and preprocessing, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        If there are none.
+    """
+    return load_weights(run.folder / "networks" / name / "weights.safetensors")
 
 
 def kept(run: Run, name: str, make: Callable[[], Table]) -> Table:
@@ -248,14 +302,10 @@ def probabilities_of(predictions: Table) -> np.ndarray:
     return np.stack([np.asarray(predictions[f"p_{name}"]) for name in CLASSES], axis=1)
 
 
-def _settings(run: Run, epochs: int, rate: float) -> TrainingSettings:
-    return TrainingSettings.preset(run.budget.preset, epochs=epochs, learning_rate=rate, seed=run.seed)
-
-
 def _short_loss(run: Run, plan: Plan, rate: float, state: Path) -> float:
-    settings = _settings(run, run.budget.search_epochs, rate)
+    settings = make_settings(run, rate, epochs=1)
     try:
-        history = _train(run, plan, plan.build(run.seed), settings, state)
+        history = _train(run, plan, plan.build(run.seed), settings, run.search_rows, state)
     except DivergedError:
         return float("inf")
     return float(np.min(history["validation_loss"]))
@@ -266,13 +316,19 @@ def _remove_state(state: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _train(run: Run, plan: Plan, weights: Weights, settings: TrainingSettings, state: Path) -> Table:
+def _train(
+    run: Run, plan: Plan, weights: Weights, settings: TrainingSettings, rows: np.ndarray, state: Path
+) -> Table:
+    teacher = None
+    if plan.teacher is not None:
+        teacher = Teacher(load_network(run, plan.teacher.name), device=run.device)
     return train(
         weights.model,
         weights.preprocess,
-        run.part(run.split.train, plan.bands),
+        run.part(rows, plan.bands),
         run.part(run.split.validation, plan.bands),
         settings,
+        teacher=teacher,
         checkpoint=state,
         device=run.device,
         progress=run.progress,

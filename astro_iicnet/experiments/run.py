@@ -13,7 +13,7 @@ from astropy.table import Table, vstack
 
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.experiments.budgets import Budget
+from astro_iicnet.experiments.budgets import BUDGETS, Budget
 from astro_iicnet.training.datasets import Split, class_labels, read_dataset, split, write_dataset
 from astro_iicnet.training.simulated import simulate_dataset
 
@@ -83,6 +83,12 @@ class Run:
         """Rows of the sample for training, test and validation."""
         return split(self.labels, seed=self.seed)
 
+    @cached_property
+    def search_rows(self) -> np.ndarray:
+        """Rows of the training set, drawn at random, on which learning rates are tried."""
+        rows = np.random.default_rng(self.seed).permutation(self.split.train)
+        return np.sort(rows[: self.budget.search_sources])
+
     def part(self, rows: np.ndarray, bands: tuple[str, ...]) -> tuple[Cutouts, Table]:
         """Rows of the sample in some bands.
 
@@ -120,7 +126,7 @@ class Run:
             "table": name,
             "budget": self.budget.to_dict(),
             "seed": self.seed,
-            "command": f"astro-iicnet reproduce --budget {self.budget.name} --seed {self.seed} --out DIR",
+            "command": self._command(),
             "data": "simulated AllWISE-like cutouts (astro_iicnet.simulation), test set",
             "astro_iicnet": version("astro_iicnet"),
             "paper": "Zhao et al. 2023, RAA 23, 085010",
@@ -128,6 +134,12 @@ class Run:
         table.meta = made | dict(table.meta)
         write_table(self.folder / f"{name}.ecsv", table)
         return table
+
+    def _command(self) -> str:
+        name, epochs = self.budget.name, self.budget.epochs
+        changed = name in BUDGETS and BUDGETS[name].epochs != epochs
+        longer = f" --epochs {epochs}" if changed else ""
+        return f"astro-iicnet reproduce --budget {name}{longer} --seed {self.seed} --out DIR"
 
     def _simulate(self) -> tuple[Cutouts, Table]:
         """Each class by itself: the numbers are exact, and a class does not depend on another's number."""

@@ -1,5 +1,7 @@
 """How large a network is, and how much it computes."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -20,8 +22,10 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_multiply_adds(model: nn.Module, in_channels: int = 3, size: int = 80) -> int:
-    """Count the multiply-adds of all convolutions and linear layers for one image.
+def count_multiply_adds(
+    model: nn.Module, in_channels: int = 3, size: int = 80, *, inputs: Sequence[str] = ("image",)
+) -> int:
+    """Count the multiply-adds of all convolutions and linear layers for one source.
 
     Parameters
     ----------
@@ -31,6 +35,8 @@ def count_multiply_adds(model: nn.Module, in_channels: int = 3, size: int = 80) 
         Bands of the image.
     size : int, default 80
         Pixels on a side.
+    inputs : sequence of str, default ("image",)
+        What the network takes, see `~astro_iicnet.weights.Weights`; "magnitudes" of as many bands.
 
     Returns
     -------
@@ -50,9 +56,10 @@ def count_multiply_adds(model: nn.Module, in_channels: int = 3, size: int = 80) 
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, kinds)]
     training = model.training
     device = next(model.parameters()).device
+    shapes = {"image": (1, in_channels, size, size), "magnitudes": (1, 2, in_channels)}
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, in_channels, size, size, device=device))
+            model.eval()(*(torch.zeros(shapes[name], device=device) for name in inputs))
     finally:
         model.train(training)
         for hook in hooks:

@@ -1,5 +1,7 @@
 """Where a network runs, and how finely it counts."""
 
+from typing import Any
+
 import torch
 
 from astro_iicnet.exceptions import IICnetError
@@ -57,6 +59,24 @@ def choose_precision(precision: str, device: torch.device) -> str:
     else:
         has = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return "bfloat16" if has else "float32"
+
+
+def describe_device(device: torch.device) -> dict[str, Any]:
+    """Say what a speed was measured on.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network ran.
+
+    Returns
+    -------
+    dict
+        ``device``, with its kind, as in "cpu, AVX512"; ``threads`` of the CPU.
+    """
+    cuda = device.type == "cuda"
+    kind = torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability()
+    return {"device": f"{device.type}, {kind}", "threads": torch.get_num_threads()}
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

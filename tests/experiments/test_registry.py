@@ -1,39 +1,47 @@
 """The experiments on a sample of a few dozen sources: what is written, kept and said."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from astro_iicnet.exceptions import IICnetError, MissingLibraryError
-from astro_iicnet.experiments import networks, paper, registry
+from astro_iicnet.experiments import networks, paper, photometry, registry, speed
 from astro_iicnet.experiments.budgets import BUDGETS, Budget
+from astro_iicnet.experiments.methods import METHODS
 from astro_iicnet.experiments.networks import Plan
 from astro_iicnet.experiments.registry import EXPERIMENTS, reproduce
+from astro_iicnet.labels import CLASSES
 from astro_iicnet.weights import load_weights
 
-TINY = Budget("tiny", (31, 32, 33), "one-cycle", 1, (1e-3,), 1, (64,))
+TINY = Budget("tiny", (31, 32, 33), "one-cycle", 1, (1e-3,), 20, (64,))
+
+
+def missing(name):
+    raise MissingLibraryError(f"{name} cannot be imported: pip install 'astro_iicnet[train]'.")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """All experiments, where the libraries of the peers are missing."""
 
-    def missing(name):
-        raise MissingLibraryError(f"{name} cannot be imported: pip install 'astro_iicnet[train]'.")
-
     folder = tmp_path_factory.mktemp("tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("astro_iicnet.models.baselines._library", missing)
+        patch.setitem(speed.SOURCES, "cpu", 16)
+        patch.setattr(speed, "ROUNDS", 2)
         tables = reproduce(folder, TINY, seed=3, device="cpu", progress=False)
     return folder, tables
 
 
 def test_every_table_is_written_with_what_made_it(made):
     folder, tables = made
-    names = ["networks", "learning_curves", "metrics", "confusion_matrix", "first_kernel", "input_size"]
-    assert list(tables) == [*names, "bands", "recipes", "photometry", "cuts"]
+    names = ["metrics", "confusion_matrix", "recipes", "bands", "photometry", "cuts", "first_kernel"]
+    names += ["input_size", "speed", "methods", "methods_by_class", "networks", "learning_curves"]
+    assert list(tables) == names
     for name, table in tables.items():
         read = Table.read(folder / f"{name}.ecsv")
         assert read.colnames == table.colnames
@@ -103,13 +111,13 @@ def test_nothing_is_done_twice(made, monkeypatch):
 def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     """The choice of rate is kept, and the network is the one of an uninterrupted run."""
     run = registry.Run(
-        tmp_path, Budget("one", (12, 12, 12), "one-cycle", 1, (1e-4, 2e-3), 1, ()), 5, "cpu", False
+        tmp_path, Budget("one", (12, 12, 12), "one-cycle", 1, (1e-4, 2e-3), 20, ()), 5, "cpu", False
     )
     run.open()
     plan, original, calls = Plan("iicnet"), networks.train, []
 
     def stop_at_third(*arguments, **options):
-        calls.append(arguments[4].learning_rate)
+        calls.append((arguments[4].learning_rate, len(arguments[2][0])))
         if len(calls) == 3:
             raise KeyboardInterrupt
         return original(*arguments, **options)
@@ -120,7 +128,8 @@ def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     rates = Table.read(tmp_path / "networks" / "iicnet" / "rates.ecsv")
     best = rates["learning_rate"][np.argmin(rates["validation_loss"])]
     found = networks.run_network(run, plan)
-    assert calls == [1e-4, 2e-3, best, best]
+    # The rates are tried on 20 of the 27 sources.
+    assert calls == [(1e-4, 20), (2e-3, 20), (best, 27), (best, 27)]
     assert found.meta["learning_rate"] == best
 
 
@@ -142,9 +151,120 @@ def test_unknown_names(tmp_path):
 def test_budgets_are_those_of_the_paper():
     assert BUDGETS["gpu"].epochs == 200
     assert BUDGETS["cpu"].epochs <= 10
-    for name in ("cpu", "gpu"):
-        assert sum(BUDGETS[name].class_sizes) == 21_736
-        assert sorted([80, *BUDGETS[name].sizes]) == list(range(64, 129, 8))
+    assert sum(BUDGETS["cpu"].class_sizes) == sum(BUDGETS["gpu"].class_sizes) == 21_736
+    assert BUDGETS["gpu"].search_sources == 5838 + 5772 + 5778  # its Table 1
+    assert sorted([80, *BUDGETS["gpu"].sizes]) == list(range(64, 129, 8))
     assert set(EXPERIMENTS) == {
-        "networks", "metrics", "first-kernel", "input-size", "bands", "recipes", "photometry"
+        "networks", "metrics", "first-kernel", "input-size", "bands", "recipes", "photometry", "methods",
+        "speed"
     }  # fmt: skip
+
+
+def test_methods_side_by_side(made):
+    folder, tables = made
+    table = tables["methods"]
+    assert list(table["network"]) == list(METHODS)
+    by_name = {row["network"]: row for row in table}
+    for name, row in by_name.items():
+        if name in paper.TABLE_3 and name != "iicnet":
+            assert row["note"].startswith("not trained: ")
+            assert row["accuracy"] is row["parameters"] is np.ma.masked
+            continue
+        predictions = Table.read(folder / "networks" / name / "test.ecsv")
+        best = [max(CLASSES, key=lambda c, source=source: source[f"p_{c}"]) for source in predictions]
+        assert row["accuracy"] == np.mean(np.array(best) == predictions["class"])
+        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
+        assert row["images_per_second"] > 0
+        of_class = tables["methods_by_class"]
+        of_class = of_class[of_class["network"] == name]
+        assert list(of_class["class"]) == list(CLASSES)
+        # With as many sources of each class, the accuracy is the mean recall.
+        assert np.mean(of_class["recall"]) == row["mean_recall"] == pytest.approx(row["accuracy"])
+        place = of_class.colnames.index("recall")
+        assert of_class.colnames[place : place + 3] == ["recall", "recall_low", "recall_high"]
+    assert by_name["iicnet"]["multiply_adds_own"] == by_name["iicnet"]["multiply_adds_80"] == 217_315_346
+    assert (by_name["student"]["own_size"], by_name["student"]["multiply_adds_own"]) == (36, 60_839_808)
+    # 15 numbers to 64, 128 and 3.
+    assert by_name["color"]["multiply_adds_80"] == 15 * 64 + 64 * 128 + 128 * 3
+    assert by_name["color"]["own_size"] is np.ma.masked
+    assert (
+        "what iicnet says of them"
+        in (load_weights(folder / "networks" / "student" / "weights.safetensors").record["training_data"])
+    )
+
+
+def test_speed_of_all_methods(made):
+    _, tables = made
+    table = tables["speed"]
+    assert list(table["network"]) == list(METHODS)
+    assert set(table["precision"]) == {"float32"}
+    measured = table[~table["images_per_second"].mask]
+    assert len(measured) == len(METHODS) - 6
+    assert all(measured["images_per_second_low"] <= measured["images_per_second"])
+    assert "ratio_to_mobilenet_v1" not in table.colnames
+    assert table["note"][list(METHODS).index("vgg16")].startswith("not measured: ")
+
+
+def test_ratio_to_mobilenet_is_taken_within_a_round():
+    """A machine that is twice as slow in one round changes no ratio."""
+    speeds = np.array([[300.0, 100.0], [150.0, 50.0], [330.0, 100.0]])
+    rows = speed._summarise(["student", "mobilenet_v1"], speeds)
+    assert rows["student"]["ratio_to_mobilenet_v1"] == 3
+    assert rows["student"]["images_per_second"] == 300
+    assert (rows["student"]["images_per_second_low"], rows["student"]["images_per_second_high"]) == (150, 330)
+
+
+def test_what_is_broken_off_has_a_table(made, tmp_path, monkeypatch):
+    """VGG16 comes last; without it the others are written."""
+    folder, _ = made
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / "methods.ecsv").unlink()
+
+    def broken(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("astro_iicnet.models.baselines._library", missing)
+    monkeypatch.setitem(METHODS, "vgg16", replace(METHODS["vgg16"], predict=broken))
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(tmp_path / "run", TINY, only=["methods"], seed=3, progress=False)
+    found = Table.read(tmp_path / "run" / "methods.ecsv")
+    assert list(found["network"]) == [name for name in METHODS if name != "vgg16"]
+
+
+def test_more_epochs_are_another_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "bands", lambda run: {"bands": Table({"epochs": [run.budget.epochs]})})
+    folder = tmp_path / "run"
+    table = reproduce(folder, "cpu", epochs=5, only=["bands"])["bands"]
+    assert list(table["epochs"]) == [5]
+    assert table.meta["command"] == "astro-iicnet reproduce --budget cpu --epochs 5 --seed 1 --out DIR"
+    with pytest.raises(IICnetError, match="'epochs': 5.*'epochs': 3.*another folder"):
+        reproduce(folder, "cpu", only=["bands"])
+    with pytest.raises(IICnetError, match="epochs=0: expected at least 1"):
+        reproduce(tmp_path / "none", "cpu", epochs=0)
+
+
+def test_cuts_beside_a_network(made):
+    _, tables = made
+    table = tables["cuts"]
+    assert {"Stern 2012", "Mateos 2012"} < set(table["selection"])
+    for row in table:
+        assert row["completeness_low"] <= row["completeness"] <= row["completeness_high"]
+        assert 0 <= row["iicnet_purity_low"] <= row["iicnet_purity"] <= row["iicnet_purity_high"] <= 1
+
+
+def test_selections_of_equal_completeness_and_of_equal_purity():
+    """Best first: two quasars, a star, a quasar, two stars, the last quasar."""
+    quasar = np.array([True, True, False, True, False, False, True])
+    score = np.linspace(0.9, 0.1, 7)
+    as_complete, as_pure = photometry._match(score, quasar, 0.75, 0.7)
+    assert list(as_complete) == list(as_pure) == [True] * 4 + [False] * 3
+    as_complete, as_pure = photometry._match(score[::-1], quasar[::-1], 0.5, 0.99)
+    assert list(np.flatnonzero(as_complete)) == list(np.flatnonzero(as_pure)) == [5, 6]
+    found = photometry._measure_selection(np.array([True] * 4 + [False] * 3), quasar)
+    assert (found["completeness"], found["purity"]) == (0.75, 0.75)
+    # A share of 3 in 4 is known badly: exactly, half or less and all are well within 95 %.
+    assert found["purity_low"] <= 0.5
+    assert found["purity_high"] == 1
+    none = photometry._measure_selection(np.zeros(7, dtype=bool), quasar)
+    assert none["completeness"] == 0
+    assert np.isnan([none["purity"], none["purity_low"], none["purity_high"]]).all()

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from astro_iicnet.fusion.networks import ColorNet, FusionNet
 from astro_iicnet.models import IICnet
 from astro_iicnet.models.counting import count_multiply_adds, count_parameters
 
@@ -28,3 +29,12 @@ def test_iicnet_as_its_table_has_it():
     assert count_parameters(model) == 1_749_039
     assert not model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_image_and_magnitudes():
+    image, color, both = IICnet(), ColorNet(), FusionNet()
+    alone = count_multiply_adds(color, inputs=("magnitudes",))
+    assert alone == 15 * 64 + 64 * 128 + 128 * 3
+    # One last layer in place of two: 512 and 128 features go into it.
+    joint = count_multiply_adds(both, size=64, inputs=("image", "magnitudes"))
+    assert joint == count_multiply_adds(image, size=64) + alone

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.models.device import autocast, choose_device, choose_precision
+from astro_iicnet.models.device import autocast, choose_device, choose_precision, describe_device
 
 
 def test_choose_device():
@@ -25,3 +25,9 @@ def test_a_stated_precision_is_taken_and_used(precision):
     with autocast(device, precision):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == getattr(torch, precision)
+
+
+def test_what_a_speed_was_measured_on():
+    found = describe_device(torch.device("cpu"))
+    assert found["device"].startswith("cpu, ")
+    assert found["threads"] == torch.get_num_threads()
