@@ -1,50 +1,66 @@
 """
-Classify the simulated field
-============================
+From a list to classes
+======================
 
-The package holds a small simulated field with sources of known class. It is classified here, and the
-network's word is compared with the truth. The default weights never saw this field, but they are trained on
-the same simulation: real sources are a harder test.
+The package holds a small simulated field with sources of known class. A list of its positions is classified
+here; then come the rows that deserve a second look, and pictures of them. The default weights never saw this
+field, but they are trained on the same simulation: real sources are a harder test.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from astropy.coordinates import SkyCoord
 
-from astro_iicnet import CLASSES, IICnetClassifier, SimulatedSky
+from astro_iicnet import CLASSES, Flag, IICnetClassifier
+from astro_iicnet.analysis.plots import plot_montage
+from astro_iicnet.cutouts import open_images
+from astro_iicnet.results import PROBABILITY_COLUMNS, summarise
 from astro_iicnet.simulation.field import example_sources
 
 # %%
 # The example list, as ``astro-iicnet example`` writes it, holds a few positions outside the field as well.
+# With a list of yours and ``images="irsa"`` the same lines work on real pixels.
 
 sources = example_sources()
 table = IICnetClassifier().classify(sources, images="simulated", progress=False)
-table["id", "true_class", "iicnet_class", "iicnet_p_quasar", "iicnet_status"][-8:].pprint()
+print(summarise(table))
+
+# %%
+# Every row of the list is there, in its order. Where there is no class, the status says why.
+
+table["id", "true_class", "iicnet_class", "iicnet_p_quasar", "iicnet_status", "iicnet_flags"][-6:].pprint()
+
+# %%
+# ``iicnet_flags`` is a sum of flags. How often does each occur, and how often is the class right then?
+
+known = table[table["iicnet_status"] == "ok"]
+right = np.asarray(known["iicnet_class"] == known["true_class"])
+flags = np.asarray(known["iicnet_flags"])
+print(f"{'all':<20} {len(known):3d} rows, {right.sum():3d} right")
+print(f"{'no flag':<20} {np.sum(flags == 0):3d} rows, {right[flags == 0].sum():3d} right")
+for flag in Flag:
+    has = (flags & flag) != 0
+    print(f"{flag.name.lower():<20} {has.sum():3d} rows, {right[has].sum():3d} right")
 
 # %%
 # Rows are the true classes, columns what the network says.
 
-known = table[table["iicnet_status"] == "ok"]
-counts = np.array(
-    [[np.sum((known["true_class"] == t) & (known["iicnet_class"] == c)) for c in CLASSES] for t in CLASSES]
-)
 print("true \\ found", *CLASSES)
-for name, row in zip(CLASSES, counts, strict=True):
-    print(f"{name:>12}", *(f"{n:{len(c)}d}" for n, c in zip(row, CLASSES, strict=True)))
+for name in CLASSES:
+    found = [np.sum((known["true_class"] == name) & (known["iicnet_class"] == other)) for other in CLASSES]
+    print(f"{name:>12}", *(f"{n:{len(c)}d}" for n, c in zip(found, CLASSES, strict=True)))
 
 # %%
-# The surest source of each class, in the three bands that the network sees.
+# The twelve least certain sources, with the true class above and the network's word below. Most are
+# faint, or next to something brighter.
 
-bands = ("W1", "W2", "W3")
-surest = [np.argmax(known[f"iicnet_p_{name}"]) for name in CLASSES]
-coords = SkyCoord(known["ra"][surest], known["dec"][surest], unit="deg")
-cutouts = SimulatedSky().fetch(coords, bands)
+probabilities = np.stack([known[name].filled() for name in PROBABILITY_COLUMNS], axis=1)
+doubtful = np.argsort(probabilities.max(axis=1))[:12]
+coords = SkyCoord(known["ra"][doubtful], known["dec"][doubtful], unit="deg")
+cutouts = open_images("simulated").fetch(coords, ("W1", "W2", "W3"))
 
-figure, axes = plt.subplots(3, 3, figsize=(6, 6.4), layout="constrained")
-for i, name in enumerate(CLASSES):
-    for j, band in enumerate(bands):
-        low, high = np.nanpercentile(cutouts.pixels[i, j], [1, 99.7])
-        axes[i, j].imshow(cutouts.pixels[i, j], origin="lower", vmin=low, vmax=high, cmap="inferno")
-        axes[i, j].set(xticks=[], yticks=[], title=band if i == 0 else "")
-    axes[i, 0].set_ylabel(f"{name}, p = {known[f'iicnet_p_{name}'][surest[i]]:.2f}")
+figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
+plot_montage(
+    cutouts, probabilities=probabilities[doubtful], titles=list(known["true_class"][doubtful]), ax=ax
+)
 plt.show()
