@@ -21,7 +21,7 @@ author = "astro_iicnet developers"
 project_copyright = f"2026, {author}"
 release = version = installed_version("astro_iicnet")
 
-extensions += ["sphinx_gallery.gen_gallery", "settings_table", "weights_table"]
+extensions += ["sphinx_gallery.gen_gallery", "results_tables", "settings_table", "weights_table"]
 exclude_patterns += ["gallery", "_ext", "_templates"]
 nitpicky = True
 html_title = f"astro_iicnet {release}"
