@@ -228,7 +228,7 @@ def plot_accuracy_by_snr(
     table = accuracy_by_magnitude(labels, probabilities, values, edges)
     ax = _plot_binned(table, np.sqrt(table["low"] * table["high"]), get_axes(ax))
     ax.set(xlabel=f"S/N in {band}", xscale="log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=20))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
     return ax
