@@ -141,7 +141,6 @@ def classify(
         return
     from astro_iicnet.classifier import IICnetClassifier
     from astro_iicnet.output import check_storable, results_text
-    from astro_iicnet.results import status_counts
     from astro_iicnet.sources import read_sources
 
     classifier = IICnetClassifier(weights, device=device)
@@ -171,13 +170,7 @@ def classify(
             table = classifier.classify_file(input, output, overwrite=overwrite, **options, **of_files)
     if not quiet:
         _summarise(table, output)
-    statuses = status_counts(table)
-    failed = sum(statuses.values()) - statuses["ok"] - statuses.get("no_coverage", 0)
-    if failed:
-        click.echo(f"{failed} of {len(table)} rows failed: see iicnet_status.", err=True)
-    elif len(table) and not statuses["ok"]:
-        click.echo(f"None of {len(table)} rows has a class: no image reaches them.", err=True)
-    if failed or (len(table) and not statuses["ok"]):
+    if not _is_success(table):
         ctx.exit(1)
 
 
@@ -247,6 +240,19 @@ def _summarise(table: "Table", output: Path | None) -> None:
         if known:
             right = sum(a == b for a, b in known)
             click.echo(f"true_class agrees for {right} of {len(known)}", err=True)
+
+
+def _is_success(table: "Table") -> bool:
+    """Whether no row failed and some have a class, or there are none; else it is said on stderr."""
+    from astro_iicnet.results import status_counts
+
+    statuses = status_counts(table)
+    failed = sum(statuses.values()) - statuses["ok"] - statuses.get("no_coverage", 0)
+    if failed:
+        click.echo(f"{failed} of {len(table)} rows failed: see iicnet_status.", err=True)
+    elif len(table) and not statuses["ok"]:
+        click.echo(f"None of {len(table)} rows has a class: no image reaches them.", err=True)
+    return not failed and (statuses["ok"] > 0 or not len(table))
 
 
 def _text(column: "Column") -> list[str]:
