@@ -149,8 +149,8 @@ def compare_methods(run: Run) -> dict[str, Table]:
     for name in cheap_first(METHODS):
         method = METHODS[name]
         found = run_row(run, name, partial(method.predict, run))
-        row = {"network": name, "input": method.input}
-        row |= {key: found[key] for key in _SHOWN if key in found}
+        row: dict[str, Any] = {"network": name, "input": method.input}
+        row |= {key: found.get(key) for key in _SHOWN}
         rows[name] = row | _costs(run, name, method) | {"images_per_second": speeds.get(name)}
         if "note" not in found:
             classes[name] = class_table(run, method.predict(run))

@@ -173,17 +173,19 @@ def make_table(rows: Sequence[dict[str, Any]]) -> Table:
     Parameters
     ----------
     rows : sequence of dict
-        Column name to value, one dict per row.
+        Column name to value, or None, one dict per row.
 
     Returns
     -------
     `~astropy.table.Table`
-        With all columns that are in any of them.
+        With all columns that are known in any of them.
     """
     table = Table()
     for name in dict.fromkeys(key for row in rows for key in row):
         values = [row.get(name) for row in rows]
-        known = next(value for value in values if value is not None)
+        known = next((value for value in values if value is not None), None)
+        if known is None:
+            continue
         filled = [type(known)() if value is None else value for value in values]
         mask = [value is None for value in values]
         table[name] = MaskedColumn(filled, mask=mask) if any(mask) else filled
