@@ -104,7 +104,9 @@ def attribute(
     try:
         captum = importlib.import_module("captum.attr")
     except ModuleNotFoundError:
-        raise IICnetError("Attribution needs captum, which is not installed: pip install captum.") from None
+        raise IICnetError(
+            "Attribution needs captum, which is not installed: pip install 'astro_iicnet[analysis]'."
+        ) from None
     if weights.inputs != ("image",):
         raise IICnetError(f"{weights.name!r} looks at magnitudes too: attribution is for images alone.")
     images = _network_input(weights, cutouts)

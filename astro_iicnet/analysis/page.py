@@ -35,7 +35,7 @@ th, td { padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top;
 td:last-child { overflow-wrap: anywhere; }
 th { font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr));
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr));
   gap: 1.25rem; align-items: start; }
 figure { margin: 0; break-inside: avoid; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(6rem, 9.5rem)); gap: .75rem; }
@@ -46,6 +46,7 @@ figcaption { font-size: .92rem; color: #444; margin-top: .25rem; }
 footer { margin-top: 2rem; font-size: .85rem; color: #555; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
   h2 { break-after: avoid; } .figures { grid-template-columns: 1fr 1fr; }
+  .pictures { grid-template-columns: repeat(6, 1fr); }
   img { print-color-adjust: exact; } tr { break-inside: avoid; } }
 """
 

@@ -35,11 +35,13 @@ from astro_iicnet.exceptions import SourcesError
 from astro_iicnet.fusion.colours import Magnitudes, from_cutouts, from_table
 from astro_iicnet.fusion.cuts import mateos_2012, stern_2012
 from astro_iicnet.labels import CLASSES, Flag, Status
+from astro_iicnet.prediction_sets import SEPARATOR
 from astro_iicnet.results import (
     IMAGES_COLUMN,
     LOW_CONFIDENCE,
     META_KEY,
     PROBABILITY_COLUMNS,
+    SET_COLUMN,
     class_counts,
     status_counts,
 )
@@ -129,7 +131,7 @@ def result_report(
         pixels = _fetch(coords, wanted.astype(int), images, progress)
     if magnitudes is None and images is not None:
         magnitudes, note = _measure(pixels, rows["measured"], len(table))
-    parts = [*_counts(table), heading("Where and how surely")]
+    parts = [*_counts(table), *_sets(table), heading("Where and how surely")]
     figures = [_sky(coords, table), _confidence(table)]
     if magnitudes is not None:
         figures.append(colour_figure(magnitudes, table["iicnet_class"], note))
@@ -140,7 +142,9 @@ def result_report(
     return make_page(title, parts)
 
 
-def colour_figure(magnitudes: Magnitudes, classes: Any, note: str) -> str:
+def colour_figure(
+    magnitudes: Magnitudes, classes: Any, note: str, *, marked: np.ndarray | None = None
+) -> str:
     """The plane of colours with the usual cuts, as a figure of the page.
 
     Parameters
@@ -151,6 +155,8 @@ def colour_figure(magnitudes: Magnitudes, classes: Any, note: str) -> str:
         (N,) names or label indices.
     note : str
         Words for the caption: whose magnitudes they are.
+    marked : numpy.ndarray, optional
+        (N,) bool: which are ringed. Default: none.
 
     Returns
     -------
@@ -164,6 +170,7 @@ def colour_figure(magnitudes: Magnitudes, classes: Any, note: str) -> str:
         mag[:, 1] - mag[:, 2],
         classes,
         limits=limit,
+        marked=marked,
         cuts=CUTS,
         caption=f"Colours, {note} Faint marks: a magnitude is an upper limit.",
     )
@@ -286,6 +293,39 @@ def _counts(table: Table) -> list[str]:
         found = [(name or "none", int(count)) for name, count in zip(names, served, strict=True)]
         parts.append(make_table(("images from", "rows"), found))
     return parts
+
+
+def _sets(table: Table) -> list[str]:
+    """How many classes the prediction sets hold, and which, the most frequent first."""
+    known = np.asarray(table["iicnet_status"]) == Status.OK.label
+    if SET_COLUMN not in table.colnames or not known.any():
+        return []
+    column = np.ma.filled(np.ma.asarray(table[SET_COLUMN]), "")[known].astype(str)
+    names, counts = np.unique(column, return_counts=True)
+    sizes: dict[int, int] = {}
+    rows = []
+    for place in np.argsort(-counts, kind="stable"):
+        classes = names[place].split(SEPARATOR) if names[place] else []
+        count = int(counts[place])
+        sizes[len(classes)] = sizes.get(len(classes), 0) + count
+        rows.append((" or ".join(classes) or "none of the three", count, _percent(count, len(column))))
+    by_size = [(size, sizes[size], _percent(sizes[size], len(column))) for size in sorted(sizes)]
+    coverage = table.meta.get(META_KEY, {}).get("coverage")
+    share = f"{100 * coverage:g} %" if coverage else "the fraction asked for"
+    text = (
+        f"A set holds the true class for {share} of sources like those that the weights were calibrated on. "
+        "One class: it is clear; several: they cannot be told apart; none: no class is probable enough."
+    )
+    return [
+        heading("Prediction sets"),
+        paragraph(text),
+        make_table(("classes in the set", "rows", "%"), by_size),
+        make_table(("set", "rows", "%"), rows),
+    ]
+
+
+def _percent(count: int, n: int) -> float:
+    return round(100 * count / n, 1)
 
 
 def _sky(coords: Any, table: Table) -> str:

@@ -10,6 +10,7 @@ from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
     import numpy as np
+    from astropy.table import Table
 
     from astro_iicnet.cutouts.base import Cutouts
     from astro_iicnet.training.settings import TrainingSettings
@@ -290,7 +291,8 @@ def evaluate(
         write_results(metrics, output, overwrite=overwrite)
     if page is not None:
         about = _facts(classifier.weights_.record, table.meta)
-        _write_page(page, dataset, cutouts, class_labels(table), probabilities, about)
+        judged = cutouts, class_labels(table), probabilities
+        _write_page(page, dataset, judged, about, classifier.weights_, _history(weights))
 
 
 def _facts(record: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
@@ -300,20 +302,31 @@ def _facts(record: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     return facts | {f"dataset: {key}": value for key, value in meta.items() if value != ""}
 
 
+def _history(weights: str | None) -> "Table | None":
+    """What 'train' left beside a file of weights, if anything."""
+    from astro_iicnet.sources import read_table
+
+    if weights is None or not Path(weights).is_file():
+        return None
+    file = Path(weights).with_suffix(".history.ecsv")
+    return read_table(file) if file.is_file() else None
+
+
 def _write_page(
     page: Path,
     dataset: Path,
-    cutouts: "Cutouts",
-    labels: "np.ndarray",
-    probabilities: "np.ndarray",
+    judged: "tuple[Cutouts, np.ndarray, np.ndarray]",
     about: dict[str, Any],
+    weights: "Weights",
+    history: "Table | None",
 ) -> None:
     from astro_iicnet.analysis.evaluation import evaluation_report
     from astro_iicnet.analysis.page import write_page
 
     title = f"{about['weights']} on {dataset.name}"
-    write_page(evaluation_report(cutouts, labels, probabilities, title=title, about=about), page)
-    click.echo(f"{page}: page of {len(labels)} sources", err=True)
+    text = evaluation_report(*judged, title=title, about=about, weights=weights, history=history)
+    write_page(text, page)
+    click.echo(f"{page}: page of {len(judged[1])} sources", err=True)
 
 
 def _report(meta: dict, n: int) -> None:

@@ -115,6 +115,20 @@ def test_magnitudes_of_the_table_are_taken(result, rng):
     assert "from the magnitudes in the table" in reader.text
 
 
+def test_prediction_sets(result):
+    assert "Prediction sets" not in result_report(result)
+    ok = np.asarray(result["iicnet_status"]) == "ok"
+    sets = np.where(ok, "star", "").astype("U18")
+    sets[:3] = "galaxy|star", "galaxy|star", ""
+    result["iicnet_set"] = np.ma.array(sets, mask=~ok)
+    result.meta["astro_iicnet"]["coverage"] = 0.95
+    text = Reader(result_report(result)).text
+    assert "the true class for 95 % of sources" in text
+    assert "classes in the set rows % 0 1 1.7 1 57 95 2 2 3.3" in text
+    assert "set rows % star 57 95 galaxy or star 2 3.3 none of the three 1 1.7" in text
+    assert "Prediction sets" not in result_report(result[~ok])
+
+
 def test_images_that_fail_leave_a_page(result):
     class Nothing(SimulatedSky):
         def fetch(self, coords, bands):

@@ -1,5 +1,6 @@
 """Figures: each function draws on the axes that it is given, or on the current ones, and returns them."""
 
+from astro_iicnet.analysis.plots.comparisons import plot_accuracies, plot_accuracy_by_size, save_panels
 from astro_iicnet.analysis.plots.performance import (
     plot_accuracy_by_magnitude,
     plot_accuracy_by_snr,
@@ -10,6 +11,7 @@ from astro_iicnet.analysis.plots.performance import (
 )
 from astro_iicnet.analysis.plots.pictures import (
     compose_rgb,
+    plot_attribution,
     plot_field,
     plot_maps,
     plot_montage,
@@ -27,8 +29,11 @@ __all__ = [
     "CLASS_COLOURS",
     "CLASS_MARKERS",
     "compose_rgb",
+    "plot_accuracies",
     "plot_accuracy_by_magnitude",
+    "plot_accuracy_by_size",
     "plot_accuracy_by_snr",
+    "plot_attribution",
     "plot_colour_plane",
     "plot_confusion_matrix",
     "plot_field",
@@ -41,4 +46,5 @@ __all__ = [
     "plot_roc",
     "plot_sky",
     "plot_snr",
+    "save_panels",
 ]

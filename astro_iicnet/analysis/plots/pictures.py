@@ -233,10 +233,45 @@ def plot_maps(maps: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     ----------
     Zhao et al. 2023, RAA 23, 085010, Fig. 11.
     """
-    ax = get_axes(ax)
+    return _plot_row(maps, get_axes(ax), cmap="viridis")
+
+
+def plot_attribution(attribution: ArrayLike, bands: Sequence[str], *, ax: Axes | None = None) -> Axes:
+    """Draw which pixels spoke for a class (red) and which against it (blue), band by band.
+
+    Parameters
+    ----------
+    attribution : array-like
+        (B, H, W): one source of what `~astro_iicnet.analysis.features.attribute` gives. White is zero; all
+        bands share a scale, which the brightest half per cent of the pixels exceed.
+    bands : sequence of str
+        B band names, in the order of the network: ``weights.bands``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw. Default: the current axes.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes; a map is 1 wide and 1 high in its coordinates.
+
+    Raises
+    ------
+    IICnetError
+        If there is not one map for each band.
+    """
+    values = np.asarray(attribution, dtype=np.float64)
+    if values.ndim != 3 or len(values) != len(bands):
+        raise IICnetError(f"Attribution of shape {values.shape}: expected ({len(bands)}, H, W), one source.")
+    top = float(np.quantile(np.abs(values), 0.995)) or 1.0
+    maps = dict(zip(bands, values, strict=True))
+    return _plot_row(maps, get_axes(ax), cmap="RdBu_r", vmin=-top, vmax=top)
+
+
+def _plot_row(maps: Mapping[str, ArrayLike], ax: Axes, **options: Any) -> Axes:
+    """Maps side by side, with their titles above."""
     for i, (title, values) in enumerate(maps.items()):
         extent = (i + _RIM / 2, i + 1 - _RIM / 2, 0, 1 - _RIM)
-        ax.imshow(np.asarray(values), origin="lower", extent=extent, cmap="viridis", interpolation="nearest")
+        ax.imshow(np.asarray(values), origin="lower", extent=extent, interpolation="nearest", **options)
         ax.text(i + 0.5, 1, title, ha="center", va="bottom", fontsize=9)
     ax.set(xlim=(0, max(1, len(maps))), ylim=(0, 1.12), aspect="equal")
     ax.set_axis_off()

@@ -34,6 +34,7 @@ def plot_colour_plane(
     classes: ArrayLike,
     *,
     limits: ArrayLike | None = None,
+    marked: ArrayLike | None = None,
     cuts: Cuts | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -48,6 +49,8 @@ def plot_colour_plane(
         unknown.
     limits : array-like, optional
         (N,) bool: colours of which a magnitude is an upper limit; they are drawn faint. Default: none.
+    marked : array-like, optional
+        (N,) bool: which are ringed, as the outliers of the paper's Fig. 20. Default: none.
     cuts : mapping of str to callable, optional
         Name -> function of the two colours that tells which points a cut selects, as in
         ``{"Stern 2012": lambda w1_w2, w2_w3: w1_w2 >= 0.8}``; their borders are drawn. Default: none.
@@ -66,23 +69,30 @@ def plot_colour_plane(
 
     References
     ----------
-    Zhao et al. 2023, RAA 23, 085010, Fig. 6.
+    Zhao et al. 2023, RAA 23, 085010, Figs. 6 and 20.
     """
     y, x = filled(w1_w2), filled(w2_w3)
     indices = class_indices(classes)
     faint = np.zeros(len(x), dtype=bool) if limits is None else np.asarray(limits, dtype=bool)
-    _check_lengths({"w1_w2": y, "w2_w3": x, "classes": indices, "limits": faint})
+    rings = np.zeros(len(x), dtype=bool) if marked is None else np.asarray(marked, dtype=bool)
+    _check_lengths({"w1_w2": y, "w2_w3": x, "classes": indices, "limits": faint, "marked": rings})
     ax = get_axes(ax)
     finite = np.isfinite(x) & np.isfinite(y)
     _plot_classes(x, y, np.where(finite, indices, -2), ax, faint)
+    rings = np.flatnonzero(rings & finite)
+    if len(rings):
+        options: dict[str, Any] = {"s": 70, "facecolors": "none", "edgecolors": "black", "zorder": 3}
+        ax.scatter(x[rings], y[rings], label=f"marked ({len(rings)})", **options)
     if finite.any():
         # A few wild colours of faint sources would squeeze all the others.
         low, high = np.quantile([x[finite], y[finite]], [0.005, 0.995], axis=1)
-        ax.set(xlim=(low[0] - 0.3, high[0] + 0.3), ylim=(low[1] - 0.3, high[1] + 0.3))
+        # Above, there is room for the legend.
+        top = high[1] + 0.3 + 0.3 * (high[1] - low[1])
+        ax.set(xlim=(low[0] - 0.3, high[0] + 0.3), ylim=(low[1] - 0.3, top))
     for style, (name, selects) in zip(("-", "--", ":", "-."), (cuts or {}).items(), strict=False):
         _plot_border(selects, style, name, ax)
     ax.set(xlabel="W2 $-$ W3 [mag, Vega]", ylabel="W1 $-$ W2 [mag, Vega]")
-    add_legend(ax, loc="upper left")
+    add_legend(ax, loc="upper left", ncols=2)
     return ax
 
 

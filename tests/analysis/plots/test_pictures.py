@@ -10,6 +10,7 @@ from astro_iicnet.allwise.bands import BANDS, zero_points
 from astro_iicnet.analysis.plots import (
     CLASS_COLOURS,
     compose_rgb,
+    plot_attribution,
     plot_field,
     plot_maps,
     plot_montage,
@@ -135,3 +136,20 @@ def test_maps(ax, rng):
     plot_maps({"conv1": rng.normal(size=(40, 40)), "RFB": rng.normal(size=(20, 20))}, ax=ax)
     assert [text.get_text() for text in ax.texts] == ["conv1", "RFB"]
     assert [image.get_array().shape for image in ax.images] == [(40, 40), (20, 20)]
+
+
+def test_attribution_has_white_at_zero_and_one_scale(ax, rng):
+    values = np.zeros((2, 10, 10))
+    values[0, 5, 5], values[1, 2, 2] = 3, -5
+    assert plot_attribution(values, ("W1", "W2"), ax=ax) is ax
+    assert [text.get_text() for text in ax.texts] == ["W1", "W2"]
+    first, second = ax.images
+    assert first.get_clim() == second.get_clim()
+    low, high = first.get_clim()
+    assert low == -high
+    red, blue = first.to_rgba([[3.0]])[0, 0], second.to_rgba([[-5.0]])[0, 0]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    plot_attribution(np.zeros((2, 10, 10)), ("W1", "W2"), ax=ax)
+    with pytest.raises(IICnetError, match=r"expected \(2, H, W\)"):
+        plot_attribution(values[0], ("W1", "W2"), ax=ax)

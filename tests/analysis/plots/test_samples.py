@@ -51,6 +51,15 @@ def test_class_colours_can_be_told_apart(vision):
     assert np.diff(np.sort(lightness)).min() > 10
 
 
+def test_marked_sources_are_ringed(ax):
+    marked = [False, True, True]
+    plot_colour_plane([0.1, 1.2, np.nan], [3.0, 3.1, 1.0], [0, 1, 2], marked=marked, ax=ax)
+    (rings,) = [group for group in ax.collections if group.get_label() == "marked (1)"]
+    np.testing.assert_allclose(rings.get_offsets(), [[3.1, 1.2]])
+    with pytest.raises(IICnetError, match="marked 2"):
+        plot_colour_plane([0.1, 1.2, 0], [3.0, 3.1, 1.0], [0, 1, 2], marked=[True, False], ax=ax)
+
+
 def test_colour_plane(ax):
     w1_w2, w2_w3 = [0.1, 1.2, 0.0, np.nan, 0.5], [3.0, 3.1, 0.1, 1.0, 2.0]
     classes = np.ma.array(["galaxy", "quasar", "star", "star", ""], mask=[0, 0, 0, 0, 1])
