@@ -6,9 +6,10 @@
 Everything is simulated; all magnitudes are measured from the rendered pixels. The image branch of the
 fusion network is that of the weights ``--image``, and is not trained on. Written to the folder are
 magnitudes-sim-v1 (magnitudes and colours), colours-sim-v1 (W1-W2 and W2-W3 alone) and fusion-sim-v1, each
-with its temperature fitted on sources of a seed of their own. Printed is the accuracy on the same fresh sources
-in the paper's class balance, with its 95 % interval and calibration error, with all magnitudes, without W3
-and without W2 and W3, and the 95 % interval of the difference to the image alone (paired bootstrap).
+with its temperature fitted on sources of a seed of their own. Printed is the accuracy on the same fresh
+sources in the paper's class balance, with its 95 % interval and calibration error, with all magnitudes,
+without W3 and without W2 and W3, and the 95 % interval of the difference to the image alone (paired
+bootstrap).
 """
 
 import argparse
