@@ -44,7 +44,7 @@ class IICnetClassifier:
     device : str, default "auto"
         A torch device, as in "cpu" or "cuda:1"; "auto" is CUDA where there is one, else the CPU.
     batch_size : int, optional
-        Images that go through the network at a time. Default: 64 on the CPU, 256 elsewhere.
+        Images that go through the network at a time. Default: 32 on the CPU, 256 elsewhere.
 
     Raises
     ------
@@ -372,7 +372,7 @@ class IICnetClassifier:
         weights, device = self.weights_, choose_device(self.device)
         preprocess = self._preprocess(cutouts.magzp).to(device)
         temperature = float(weights.record["temperature"])
-        batch_size = self.batch_size or (64 if device.type == "cpu" else 256)
+        batch_size = self.batch_size or (32 if device.type == "cpu" else 256)
         status = np.array(cutouts.status, dtype=np.uint8)
         status[(status == Status.OK) & core_is_missing(cutouts.pixels, cutouts.offset)] = Status.BAD_PIXELS
         photometry = None

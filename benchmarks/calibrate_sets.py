@@ -1,6 +1,6 @@
 """Table of scores for prediction sets, and the coverage of the sets on fresh sources.
 
-    python benchmarks/calibrate_sets.py [--weights NAME] [--n 20000] [--write]
+    python benchmarks/calibrate_sets.py [--weights NAME [NAME ...]] [--n 20000] [--write]
 
 Simulated sources in equal numbers of each class, with seeds of their own: one lot to make the table, one to
 test it. Printed is, for each coverage asked for, the share of sources whose set holds the true class, of all
@@ -15,6 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_iicnet.classifier import IICnetClassifier
+from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.prediction_sets import SEPARATOR, find_thresholds, prediction_sets
 from astro_iicnet.training.calibration import tabulate_scores
@@ -26,9 +27,8 @@ TABLE_SEED, TEST_SEED = 2_000_004, 2_000_005
 COVERAGES = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99, 0.999)
 
 
-def draw(classifier: IICnetClassifier, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (N, 3) and labels (N,) of simulated sources that have enough pixels."""
-    cutouts, table = simulate_dataset(n, seed=seed)
+def judge(classifier: IICnetClassifier, cutouts: Cutouts, table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, 3) and labels (N,) of the sources that can be judged."""
     probabilities = classifier.predict_proba(cutouts)
     known = np.isfinite(probabilities[:, 0])
     return probabilities[known], class_labels(table)[known]
@@ -46,19 +46,24 @@ def write(name: str, scores: dict) -> None:
 def main() -> None:
     """Simulate, tabulate, test, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--weights", help="a name of the registry")
+    parser.add_argument("--weights", nargs="+", help="names of the registry")
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    record = get_record(options.weights)
-    classifier = IICnetClassifier(record["name"])
-    scores = tabulate_scores(*draw(classifier, options.n, TABLE_SEED))
-    if options.write:
-        write(record["name"], scores)
-    probabilities, labels = draw(classifier, options.n, TEST_SEED)
+    to_tabulate, to_test = (simulate_dataset(options.n, seed=seed) for seed in (TABLE_SEED, TEST_SEED))
+    for name in options.weights or [get_record()["name"]]:
+        classifier = IICnetClassifier(name)
+        scores = tabulate_scores(*judge(classifier, *to_tabulate))
+        if options.write:
+            write(name, scores)
+        test(get_record(name) | {"set_scores": scores}, *judge(classifier, *to_test))
+
+
+def test(record: dict, probabilities: np.ndarray, labels: np.ndarray) -> None:
+    """Print how often the sets hold the true class, and how large they are."""
     rows = []
     for coverage in COVERAGES:
-        found = prediction_sets(probabilities, find_thresholds(record | {"set_scores": scores}, coverage))
+        found = prediction_sets(probabilities, find_thresholds(record, coverage))
         sets = [text.split(SEPARATOR) if text else [] for text in found]
         right = np.array([CLASSES[label] in names for label, names in zip(labels, sets, strict=True)])
         sizes = np.array([len(names) for names in sets])
@@ -70,7 +75,7 @@ def main() -> None:
     table = Table(rows=rows)
     for column in table.colnames[1:]:
         table[column].format = ".4f"
-    print(f"{record['name']}: table of {scores['n']} sources, coverage on {len(labels)} others")
+    print(f"{record['name']}: table of {record['set_scores']['n']} sources, coverage on {len(labels)} others")
     table.pprint_all()
 
 
