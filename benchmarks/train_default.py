@@ -72,7 +72,7 @@ def main() -> None:
             architecture=options.architecture,
             bands=bands,
             recipe=options.recipe,
-            size=options.size or (36 if options.architecture == "student" else None),
+            size=options.size,
             seed=options.seed,
         )
     teacher = Teacher(load_weights(options.teacher)) if options.teacher else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from astro_iicnet.cutouts.base import Cutouts
+    from astro_iicnet.training.distillation import Teacher
     from astro_iicnet.training.settings import TrainingSettings
     from astro_iicnet.weights import Weights
 
@@ -71,6 +72,9 @@ def simulate(
 @click.option(
     "--from", "start", metavar="NAME|FILE", help="Weights to start from.  [default: none, from scratch]"
 )
+@click.option(
+    "--teacher", metavar="NAME|FILE", help="Weights whose probabilities are learnt beside the labels."
+)
 @click.option("--preset", default="one-cycle", show_default=True, help='"one-cycle" or "paper".')
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.  [default: of the preset]")
 @click.option(
@@ -79,9 +83,11 @@ def simulate(
     help="Highest learning rate.  [default: of the preset]",
 )
 @click.option("--recipe", help='Preprocessing: "calibrated" or "paper".  [default: calibrated]')
-@click.option("--size", type=click.IntRange(64, 128), help="Input pixels on a side.  [default: 80]")
+@click.option(
+    "--size", type=click.IntRange(32, 128), help="Input pixels on a side.  [default: 80; 36 of the student]"
+)
 @click.option("--bands", callback=_bands, help="Bands, as in W1,W2,W3.  [default: those of the dataset]")
-@click.option("--architecture", help='Network: "iicnet" or a peer.  [default: iicnet]')
+@click.option("--architecture", help='Network: "iicnet", "student" or a peer.  [default: iicnet]')
 @click.option(
     "--first-kernel", type=click.Choice(["5", "3"]), help="First convolution of iicnet.  [default: 5]"
 )
@@ -103,6 +109,7 @@ def train(
     dataset: Path,
     output: Path,
     start: str | None,
+    teacher: str | None,
     preset: str,
     epochs: int | None,
     learning_rate: float | None,
@@ -134,6 +141,7 @@ def train(
       astro-iicnet train simulated.fits -o my.safetensors --epochs 20
       astro-iicnet train my.fits -o tuned.safetensors --from iicnet-sim-v1 --learning-rate 2e-4
       astro-iicnet train simulated.fits -o small.safetensors --size 64 --first-kernel 3
+      astro-iicnet train simulated.fits -o quick.safetensors --architecture student --teacher iicnet-sim-v1
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
     from astro_iicnet.training.settings import TrainingSettings
@@ -146,7 +154,9 @@ def train(
     settings = TrainingSettings.preset(preset, **_said(given))
     kernel = None if first_kernel is None else int(first_kernel)
     network = {"architecture": architecture, "recipe": recipe, "size": size, "first_kernel": kernel}
-    metrics = _train(dataset, output, start, bands, _said(network), settings, state, device, not quiet)
+    metrics = _train(
+        dataset, output, start, teacher, bands, _said(network), settings, state, device, not quiet
+    )
     state.unlink(missing_ok=True)
     state.with_suffix(".ecsv").replace(output.with_suffix(".history.ecsv"))
     click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
@@ -161,6 +171,7 @@ def _train(
     dataset: Path,
     output: Path,
     start: str | None,
+    teacher: str | None,
     bands: tuple[str, ...] | None,
     network: dict[str, Any],
     settings: "TrainingSettings",
@@ -172,46 +183,76 @@ def _train(
     import numpy as np
 
     from astro_iicnet.training.calibration import fit_temperature
-    from astro_iicnet.training.datasets import class_labels, read_dataset
+    from astro_iicnet.training.datasets import class_labels
     from astro_iicnet.training.loop import predict_logits, train
-    from astro_iicnet.training.splits import dataset_split
     from astro_iicnet.weights import save_weights
 
-    cutouts, table = read_dataset(dataset)
-    cutouts = cutouts.select_bands(bands or cutouts.bands)
-    ok = np.flatnonzero(cutouts.status == 0)
-    labels = class_labels(table)
-    parts = dataset_split(table[ok], seed=settings.seed)
-    train_rows, test_rows, validation_rows = (ok[rows] for rows in parts)
-    counts = np.bincount(labels[train_rows], minlength=len(CLASSES))
-    if not counts.all():
-        raise click.UsageError(f"{dataset} lacks a class: all of {', '.join(CLASSES)} are needed.")
-    if not (len(train_rows) > 1 and len(test_rows) and len(validation_rows)):
-        raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
+    parts = _read_parts(dataset, bands, settings.seed)
+    cutouts, table = parts["train"]
     survey = str(table.meta.get("survey", "allwise-atlas"))
     weights = _first_weights(start, output.stem, cutouts.bands, survey, network, settings.seed)
     modules = weights.model, weights.preprocess
+    taught_by = None if teacher is None else _teacher(teacher, cutouts.bands, device)
     history = train(
         *modules,
-        (cutouts[train_rows], table[train_rows]),
-        (cutouts[validation_rows], table[validation_rows]),
+        parts["train"],
+        parts["validation"],
         settings,
+        teacher=taught_by,
         checkpoint=state,
         device=device,
         progress=progress,
     )
-    validation = predict_logits(*modules, cutouts[validation_rows], device=device)
-    test = predict_logits(*modules, cutouts[test_rows], device=device)
-    metrics = {"n": len(test), "accuracy": float(np.mean(test.argmax(axis=1) == labels[test_rows]))}
+    labels = {name: class_labels(part[1]) for name, part in parts.items()}
+    logits = {
+        name: predict_logits(*modules, parts[name][0], device=device) for name in ("validation", "test")
+    }
+    right = logits["test"].argmax(axis=1) == labels["test"]
+    metrics = {"n": len(right), "accuracy": float(right.mean())}
+    about = f"{len(table)} sources of {dataset.name}, {len(history)} epochs"
     save_weights(
         output,
         weights,
-        temperature=fit_temperature(validation, labels[validation_rows]),
-        training_fractions=(counts / counts.sum()).tolist(),
-        training_data=f"{len(train_rows)} sources of {dataset.name}, {len(history)} epochs",
+        temperature=fit_temperature(logits["validation"], labels["validation"]),
+        training_fractions=(np.bincount(labels["train"]) / len(table)).tolist(),
+        training_data=about + (f", taught by {taught_by.name}" if taught_by else ""),
         metrics={"test set": metrics},
     )
     return metrics
+
+
+def _read_parts(
+    dataset: Path, bands: tuple[str, ...] | None, seed: int
+) -> "dict[str, tuple[Cutouts, Table]]":
+    """Usable sources of a dataset for training, test and validation."""
+    import numpy as np
+
+    from astro_iicnet.training.datasets import class_labels, read_dataset
+    from astro_iicnet.training.splits import dataset_split
+
+    cutouts, table = read_dataset(dataset)
+    ok = np.flatnonzero(cutouts.status == 0)
+    cutouts, table = cutouts[ok].select_bands(bands or cutouts.bands), table[ok]
+    rows = dataset_split(table, seed=seed)._asdict()
+    if not np.bincount(class_labels(table)[rows["train"]], minlength=len(CLASSES)).all():
+        raise click.UsageError(f"{dataset} lacks a class: all of {', '.join(CLASSES)} are needed.")
+    if not (len(rows["train"]) > 1 and len(rows["test"]) and len(rows["validation"])):
+        raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
+    return {name: (cutouts[part], table[part]) for name, part in rows.items()}
+
+
+def _teacher(name: str, bands: tuple[str, ...], device: str) -> "Teacher":
+    """The teacher, if it sees what there is to be seen."""
+    from astro_iicnet.training.distillation import Teacher
+    from astro_iicnet.weights import load_weights
+
+    weights = load_weights(name)
+    if (weights.inputs, weights.bands) != (("image",), bands):
+        raise click.UsageError(
+            f"--teacher {name} looks at {' and '.join(weights.inputs)} in {','.join(weights.bands)}, the "
+            f"dataset has images in {','.join(bands)}: take another teacher, or give --bands."
+        )
+    return Teacher(weights, device=device)
 
 
 def _first_weights(

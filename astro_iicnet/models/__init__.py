@@ -24,6 +24,7 @@ __all__ = [
     "ARCHITECTURES",
     "IICnet",
     "IICnetSVM",
+    "NATIVE_SIZES",
     "Student",
     "build_model",
     "read_checkpoint",
@@ -46,6 +47,10 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 
 The last six are the peers of the paper, see `~astro_iicnet.models.baselines`.
 """
+
+
+NATIVE_SIZES: dict[str, int] = {"student": 36}
+"""Pixels on a side of the input that an architecture was made for, where that is not the recipe's size."""
 
 
 def build_model(architecture: str, **options: Any) -> nn.Module:

@@ -32,10 +32,11 @@ class Teacher:
         self._model = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._preprocess = weights.preprocess.to(self._device)
         self._temperature = float(weights.record["temperature"])
-        self._name = f"{weights.name} {weights.record['sha256'][:12]}"
+        self.name = weights.name
+        self._sha256 = weights.record["sha256"]
 
     def __repr__(self) -> str:
-        return f"<Teacher {self._name}>"
+        return f"<Teacher {self.name} {self._sha256[:12]}>"
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, offset: Tensor) -> Tensor:

@@ -104,7 +104,8 @@ def new_weights(
     recipe : str, default "calibrated"
         See `~astro_iicnet.preprocessing.RECIPES`.
     size : int, optional
-        Pixels on a side of the network's input. Default: that of the recipe.
+        Pixels on a side of the network's input. Default: that which the architecture was made for,
+        80 of the recipe but for `~astro_iicnet.models.NATIVE_SIZES`.
     seed : int, default 0
         Of the random numbers in the network.
     **options
@@ -124,6 +125,7 @@ def new_weights(
 
     from astro_iicnet.allwise.bands import zero_points
     from astro_iicnet.fusion.networks import build_model
+    from astro_iicnet.models import NATIVE_SIZES
     from astro_iicnet.preprocessing import RECIPES, Preprocess
 
     if recipe not in RECIPES:
@@ -136,7 +138,8 @@ def new_weights(
         "recipe": recipe,
         "survey": "allwise-atlas",
     } | OPTIONAL
-    chosen = RECIPES[recipe] if size is None else replace(RECIPES[recipe], size=size)
+    size = NATIVE_SIZES.get(architecture, RECIPES[recipe].size) if size is None else size
+    chosen = replace(RECIPES[recipe], size=size)
     preprocess = Preprocess(chosen, tuple(bands), zero_points(bands))
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)

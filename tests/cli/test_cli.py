@@ -409,13 +409,38 @@ def test_train_another_network(run):
     for option, value, message in [
         ("--bands", "W1,W5", "Unknown band 'W5'"),
         ("--bands", "W1,W1", "twice"),
-        ("--size", 63, "64<=x<=128"),
+        ("--size", 31, "32<=x<=128"),
         ("--first-kernel", 4, "'5', '3'"),
         ("--architecture", "iicne", "Did you mean 'iicnet'"),
     ]:
         result = run("train", "data.fits", "-o", "not.safetensors", option, value)
         assert result.exit_code == 2
         assert message in result.stderr
+
+
+def test_train_a_student(run):
+    assert run("simulate", 30, "-o", "data.fits", "--workers", 1).exit_code == 0
+    arguments = (
+        "train",
+        "data.fits",
+        "-o",
+        "my.safetensors",
+        "--architecture",
+        "student",
+        "--epochs",
+        1,
+        "-q",
+    )
+    assert run(*arguments, "--teacher", "iicnet-sim-v1").exit_code == 0
+    weights = load_weights("my.safetensors")
+    assert weights.preprocess.recipe.size == 36
+    assert weights.record["training_data"].endswith("1 epochs, taught by iicnet-sim-v1")
+    for teacher, words in [("magnitudes-sim-v1", "looks at magnitudes"), ("iicnet-sim", "Did you mean")]:
+        result = run(*arguments, "--overwrite", "--teacher", teacher)
+        assert result.exit_code == 2
+        assert words in result.stderr
+    result = run(*arguments, "--overwrite", "--teacher", "iicnet-sim-v1", "--bands", "W1,W2")
+    assert (result.exit_code, "in W1,W2,W3, the dataset has images in W1,W2" in result.stderr) == (2, True)
 
 
 def test_an_unfinished_training_is_not_lost(run, tmp_path):

@@ -65,6 +65,6 @@ def test_a_name_of_the_package_is_taken_even_where_its_file_is_elsewhere(server,
 @pytest.mark.parametrize("name", read_registry())
 def test_the_package_says_how_and_on_what_its_weights_were_trained(name):
     record = get_record(name)
-    assert re.search(r"\b(CPU|GPU|CUDA)\b", record["training_data"])
+    assert re.search(r"\b(CPU|GPU|CUDA)\b", record["training_data"], re.IGNORECASE)
     assert "not stated" not in (record["licence"], record["citation"])
     assert record["metrics"]
