@@ -2,6 +2,7 @@
 
 from astro_iicnet.experiments.networks import Plan
 from astro_iicnet.experiments.run import BANDS
+from astro_iicnet.models import NATIVE_SIZES
 
 IICNET = Plan("iicnet")
 """The reference: W1 to W3, calibrated, 80 px."""
@@ -12,7 +13,7 @@ PAPER_RECIPE = Plan("iicnet-paper-recipe", recipe="paper")
 FOUR_BANDS = Plan("iicnet-four-bands", bands=BANDS, rate_of=IICNET)
 """IICnet with W4."""
 
-STUDENT = Plan("student", architecture="student", size=36, teacher=IICNET)
+STUDENT = Plan("student", architecture="student", size=NATIVE_SIZES["student"], teacher=IICNET)
 """The small network for native pixels, taught by IICnet."""
 
 PEERS: dict[str, Plan] = {

@@ -41,8 +41,7 @@ def test_start_from_a_name():
 @pytest.mark.parametrize("architecture", ["iicnet", "student"])
 def test_further_bands_do_not_count_until_they_are_learnt(tmp_path, architecture):
     cutouts, _ = simulate_dataset(8, seed=4, bands=(*BANDS, "W4"))
-    size = 36 if architecture == "student" else 80
-    path = save_weights(tmp_path / "n.safetensors", new_weights("n", architecture=architecture, size=size))
+    path = save_weights(tmp_path / "n.safetensors", new_weights("n", architecture=architecture))
     narrow, wide = load_weights(path), start_from(path, "wide-v1", bands=cutouts.bands)
     before = predict_logits(narrow.model, narrow.preprocess, cutouts.select_bands(BANDS))
     assert predict_logits(wide.model, wide.preprocess, cutouts) == pytest.approx(before, abs=1e-4)
