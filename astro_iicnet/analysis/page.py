@@ -45,7 +45,7 @@ img { display: block; width: 100%; height: auto; }
 figcaption { font-size: .92rem; color: #444; margin-top: .25rem; }
 footer { margin-top: 2rem; font-size: .85rem; color: #555; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  h2 { break-after: avoid; } .figures { grid-template-columns: 1fr 1fr; }
+  h2, p:has(+ .pictures) { break-after: avoid; } .figures { grid-template-columns: 1fr 1fr; }
   .pictures { grid-template-columns: repeat(6, 1fr); }
   img { print-color-adjust: exact; } tr { break-inside: avoid; } }
 """
