@@ -4,11 +4,13 @@
                                        [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
                                        [--start WEIGHTS] [--bands W1,W2,W3]
                                        [--learning-rate 2e-3] [--recipe calibrated]
-                                       [--flux-jitter 0] [--seed 1] [--same] [--workers N]
+                                       [--flux-jitter 0] [--densest 16] [--seed 1] [--same]
+                                       [--workers N]
 
 Every epoch is a fresh simulation and nothing is seen twice, but with --same: the epochs then repeat the
 sources of the first, and a teacher, which costs more than the student, looks at each once. With --start a
-training goes on from weights that have learnt something, on sources of another seed. Run again after
+training goes on from weights that have learnt something, on sources of another seed. --densest takes in
+more of the galactic plane; validation and calibration stay with the default. Run again after
 an interrupt, it goes on with the last finished epoch. The temperature is fitted on sources of a seed of
 their own.
 
@@ -26,6 +28,7 @@ from astropy.table import Table
 from astro_iicnet.analysis.metrics import expected_calibration_error
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.models.device import choose_device, choose_precision
+from astro_iicnet.simulation.render import DENSEST
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher
@@ -58,6 +61,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest")
     parser.add_argument("--recipe", default="calibrated")
     parser.add_argument("--flux-jitter", type=float, default=0.0)
+    parser.add_argument(
+        "--densest", type=float, default=DENSEST, help="highest star density, relative to a high latitude"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--same", action="store_true", help="every epoch repeats the sources of the first")
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
@@ -84,11 +90,12 @@ def main() -> None:
         seed=options.seed,
     )
     stream_seed = STREAM_SEED + 100 * bool(options.start)
+    sky = {"bands": bands, "densest": options.densest}
     data: SimulatedStream | tuple[Cutouts, Table]
     if options.same:
-        data = simulate_dataset(options.per_epoch, seed=stream_seed, bands=bands, workers=options.workers)
+        data = simulate_dataset(options.per_epoch, seed=stream_seed, **sky, workers=options.workers)
     else:
-        data = SimulatedStream(options.per_epoch, stream_seed, bands=bands, workers=options.workers)
+        data = SimulatedStream(options.per_epoch, stream_seed, **sky, workers=options.workers)
     validation = simulate_dataset(4000, seed=VALIDATION_SEED, bands=bands)
     state = options.output.with_suffix(".state.safetensors")
     history = train(
@@ -107,14 +114,15 @@ def main() -> None:
     images = options.per_epoch * (1 if options.same else options.epochs)
     seen = f"seen {options.epochs} times, turned and mirrored" if options.same else "seen once"
     device = choose_device("auto")
-    taught = f", and the probabilities of {options.teacher} for them" if teacher else ""
+    taught = f", and the probabilities of {teacher.name} for them" if teacher else ""
     save_weights(
         options.output,
         weights,
         temperature=temperature,
         training_data=(
             f"{images} simulated AllWISE-like cutouts (astro_iicnet.simulation), classes in equal "
-            f"numbers, each {seen}{taught}; {settings.schedule} schedule to {settings.learning_rate:g}, "
+            f"numbers, at up to {options.densest:g} times the stars of a high latitude, each "
+            f"{seen}{taught}; {settings.schedule} schedule to {settings.learning_rate:g}, "
             f"batches of {settings.batch_size}, seed {options.seed}; on {device.type} in "
             f"{choose_precision('auto', device)}. No observed source was used."
         ),

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from astro_iicnet.allwise.bands import PIXEL_SCALE, get_band
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.simulation.sersic import sersic_mixture
 from astro_iicnet.simulation.surroundings import (
     EXPOSURES,
@@ -18,6 +19,9 @@ from astro_iicnet.simulation.surroundings import (
     draw_neighbours,
     noise_field,
 )
+
+DENSEST = 16.0
+"""Highest star density at low latitude, relative to a high galactic latitude."""
 
 _MARGIN = 12
 _CHUNK = 128
@@ -36,6 +40,7 @@ def render(
     *,
     bands: tuple[str, ...] = ("W1", "W2", "W3"),
     size: int = 41,
+    densest: float = DENSEST,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render one cutout for each source.
 
@@ -55,6 +60,8 @@ def render(
         Bands to render.
     size : int, optional
         Pixels on a side, odd.
+    densest : float, default 16
+        See `draw_crowding`.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def render(
     n = len(sources)
     pixels = np.empty((n, len(bands), size, size), np.float32)
     offset = rng.uniform(-0.5, 0.5, (n, 2)).astype(np.float32)
-    crowding = draw_crowding(n, rng)
+    crowding = draw_crowding(n, rng, densest)
     # rows of like density share a chunk, which keeps the padding of the neighbour lists small
     order = np.argsort(crowding)
     for start in range(0, n, _CHUNK):
@@ -76,11 +83,11 @@ def render(
     return pixels, offset
 
 
-def draw_crowding(n: int, rng: np.random.Generator) -> np.ndarray:
+def draw_crowding(n: int, rng: np.random.Generator, densest: float = DENSEST) -> np.ndarray:
     """Star density relative to high galactic latitude.
 
     Four fifths of the positions lie off the plane (scatter 0.2 dex), one fifth at low latitude
-    (2 to 16 times as many stars, log-uniform).
+    (2 to ``densest`` times as many stars, log-uniform).
 
     Parameters
     ----------
@@ -88,14 +95,24 @@ def draw_crowding(n: int, rng: np.random.Generator) -> np.ndarray:
         How many.
     rng : numpy.random.Generator
         Source of randomness.
+    densest : float, default 16
+        Highest density at low latitude; 16 is that of a spectroscopic survey, which avoids the plane, and
+        some hundred that of the plane itself.
 
     Returns
     -------
     numpy.ndarray
         (n,) factors.
+
+    Raises
+    ------
+    IICnetError
+        If ``densest`` is not above 2.
     """
+    if not densest > 2:
+        raise IICnetError(f"densest={densest}: expected more than 2, where low latitude begins.")
     off_plane = 10 ** (0.2 * rng.standard_normal(n))
-    return np.where(rng.random(n) < 0.8, off_plane, 2 ** rng.uniform(1, 4, n))
+    return np.where(rng.random(n) < 0.8, off_plane, 2 ** rng.uniform(1, np.log2(densest), n))
 
 
 def position_error(n: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -15,12 +16,20 @@ from astro_iicnet.cutouts.base import CUTOUT_SIZE, Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.labels import Status
 from astro_iicnet.simulation.populations import draw_sources
-from astro_iicnet.simulation.render import render
+from astro_iicnet.simulation.render import DENSEST, render
 
 CHUNK_SIZE = 2000
 """Sources simulated at a time; each chunk has its own random stream, so changing it changes the data."""
 
 EQUAL_FRACTIONS = (1 / 3, 1 / 3, 1 / 3)
+
+
+class _Sample(NamedTuple):
+    """What is drawn and rendered."""
+
+    fractions: tuple[float, float, float]
+    bands: tuple[str, ...]
+    densest: float
 
 
 def simulate_dataset(
@@ -29,6 +38,7 @@ def simulate_dataset(
     seed: int | np.random.SeedSequence,
     fractions: tuple[float, float, float] = EQUAL_FRACTIONS,
     bands: tuple[str, ...] = ("W1", "W2", "W3"),
+    densest: float = DENSEST,
     workers: int | None = None,
 ) -> tuple[Cutouts, Table]:
     """Simulate labelled cutouts; the result depends on everything here but ``workers``.
@@ -43,6 +53,8 @@ def simulate_dataset(
         Share of galaxies, quasars and stars.
     bands : tuple of str, default ``("W1", "W2", "W3")``
         Bands to render.
+    densest : float, default 16
+        Highest star density, see `~astro_iicnet.simulation.render.draw_crowding`.
     workers : int, optional
         Processes; by default one for each available core. With 1 nothing is started; with more,
         a script must guard its main code with ``if __name__ == "__main__":``.
@@ -62,24 +74,24 @@ def simulate_dataset(
     if n < 1 or (workers is not None and workers < 1):
         raise IICnetError(f"n={n}, workers={workers}: both must be at least 1.")
     sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    chunks = _chunks(n, sequence, fractions, bands)
+    sample = _Sample(fractions, tuple(bands), densest)
+    chunks = _chunks(n, sequence, sample)
     workers = min(workers or _available_cores(), len(chunks))
     if workers == 1:
-        return _assemble((_simulate_chunk(*chunk) for chunk in chunks), n, sequence, fractions, bands)
+        return _assemble((_simulate_chunk(*chunk) for chunk in chunks), n, sequence, sample)
     with _start_workers(workers) as executor:
         results = executor.map(_simulate_chunk, *zip(*chunks, strict=True))
-        return _assemble(results, n, sequence, fractions, bands)
+        return _assemble(results, n, sequence, sample)
 
 
 def _assemble(
     results: Iterable[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]],
     n: int,
     sequence: np.random.SeedSequence,
-    fractions: tuple[float, float, float],
-    bands: tuple[str, ...],
+    sample: _Sample,
 ) -> tuple[Cutouts, Table]:
     """One dataset from the chunks in their order."""
-    pixels = np.empty((n, len(bands), CUTOUT_SIZE, CUTOUT_SIZE), dtype=np.float32)
+    pixels = np.empty((n, len(sample.bands), CUTOUT_SIZE, CUTOUT_SIZE), dtype=np.float32)
     offset = np.empty((n, 2), dtype=np.float32)
     columns: dict[str, list[np.ndarray]] = {}
     start = 0
@@ -90,21 +102,20 @@ def _assemble(
             columns.setdefault(name, []).append(column)
         start = rows.stop
     table = Table({name: np.concatenate(parts) for name, parts in columns.items()})
-    table.meta = _simulation_provenance(sequence, fractions, bands)
+    table.meta = _simulation_provenance(sequence, sample)
     status = np.full(n, Status.OK, dtype=np.uint8)
     tile = np.full(n, "simulated")
-    return Cutouts(pixels, offset, tuple(bands), zero_points(bands), status, tile), table
+    return Cutouts(pixels, offset, sample.bands, zero_points(sample.bands), status, tile), table
 
 
-def _simulation_provenance(
-    sequence: np.random.SeedSequence, fractions: tuple[float, ...], bands: tuple[str, ...]
-) -> dict[str, str]:
+def _simulation_provenance(sequence: np.random.SeedSequence, sample: _Sample) -> dict[str, str]:
     return {
         "origin": "simulated AllWISE-like cutouts, astro_iicnet.simulation",
         "seed": str(sequence.entropy),
         "spawnkey": " ".join(map(str, sequence.spawn_key)),
-        "fraction": " ".join(f"{share:.6g}" for share in fractions),
-        "bands": " ".join(bands),
+        "fraction": " ".join(f"{share:.6g}" for share in sample.fractions),
+        "bands": " ".join(sample.bands),
+        "densest": f"{sample.densest:g}",
         "chunk": str(CHUNK_SIZE),
         "iicnet": version("astro_iicnet"),
         "numpy": np.__version__,
@@ -116,25 +127,24 @@ def _available_cores() -> int:
 
 
 def _simulate_chunk(
-    n: int, sequence: np.random.SeedSequence, fractions: tuple[float, float, float], bands: tuple[str, ...]
+    n: int, sequence: np.random.SeedSequence, sample: _Sample
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     rng = np.random.default_rng(sequence)
-    sources = draw_sources(n, rng, fractions=fractions)
-    pixels, offset = render(sources, rng, bands=bands, size=CUTOUT_SIZE)
+    sources = draw_sources(n, rng, fractions=sample.fractions)
+    pixels, offset = render(sources, rng, bands=sample.bands, size=CUTOUT_SIZE, densest=sample.densest)
     return pixels, offset, {name: np.asarray(sources[name]) for name in sources.colnames}
 
 
 def _chunks(
-    n: int, sequence: np.random.SeedSequence, fractions: tuple[float, float, float], bands: tuple[str, ...]
-) -> list[tuple[int, np.random.SeedSequence, tuple[float, float, float], tuple[str, ...]]]:
+    n: int, sequence: np.random.SeedSequence, sample: _Sample
+) -> list[tuple[int, np.random.SeedSequence, _Sample]]:
     """Arguments of `_simulate_chunk` for each chunk."""
     # Children by key, not spawn(): a sequence that is used twice must give the same data twice.
     return [
         (
             min(CHUNK_SIZE, n - start),
             np.random.SeedSequence(sequence.entropy, spawn_key=(*sequence.spawn_key, index)),
-            fractions,
-            bands,
+            sample,
         )
         for index, start in enumerate(range(0, n, CHUNK_SIZE))
     ]
@@ -175,6 +185,8 @@ class SimulatedStream:
         Share of galaxies, quasars and stars.
     bands : tuple of str, default ``("W1", "W2", "W3")``
         Bands to render.
+    densest : float, default 16
+        Highest star density, see `~astro_iicnet.simulation.render.draw_crowding`.
     workers : int, optional
         Processes that simulate; by default one for each available core.
     """
@@ -186,12 +198,12 @@ class SimulatedStream:
         *,
         fractions: tuple[float, float, float] = EQUAL_FRACTIONS,
         bands: tuple[str, ...] = ("W1", "W2", "W3"),
+        densest: float = DENSEST,
         workers: int | None = None,
     ) -> None:
         self.n_per_epoch = n_per_epoch
         self.seed = seed
-        self.fractions = fractions
-        self.bands = tuple(bands)
+        self._sample = _Sample(fractions, tuple(bands), densest)
         self.workers = workers
         self._executor: ProcessPoolExecutor | None = None
         self._ahead: dict[int, list[Future]] = {}
@@ -200,9 +212,10 @@ class SimulatedStream:
         return self.n_per_epoch
 
     def __repr__(self) -> str:
+        fractions, bands, densest = self._sample
         return (
             f"SimulatedStream(n_per_epoch={self.n_per_epoch}, seed={self.seed}, "
-            f"fractions={self.fractions}, bands={self.bands})"
+            f"fractions={fractions}, bands={bands}, densest={densest:g})"
         )
 
     def prefetch(self, epoch: int) -> None:
@@ -217,7 +230,7 @@ class SimulatedStream:
             return
         if self._executor is None:
             self._executor = _start_workers(self.workers or _available_cores())
-        chunks = _chunks(self.n_per_epoch, self._sequence(epoch), self.fractions, self.bands)
+        chunks = _chunks(self.n_per_epoch, self._sequence(epoch), self._sample)
         self._ahead[epoch] = [self._executor.submit(_simulate_chunk, *chunk) for chunk in chunks]
 
     def epoch(self, epoch: int) -> tuple[Cutouts, Table]:
@@ -238,7 +251,7 @@ class SimulatedStream:
         self.prefetch(epoch)
         futures = self._ahead.pop(epoch)
         results = (future.result() for future in futures)
-        return _assemble(results, self.n_per_epoch, self._sequence(epoch), self.fractions, self.bands)
+        return _assemble(results, self.n_per_epoch, self._sequence(epoch), self._sample)
 
     def close(self) -> None:
         """End the background processes and drop what they made ahead; a later epoch starts new ones."""

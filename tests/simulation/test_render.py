@@ -7,9 +7,11 @@ from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
 
 from astro_iicnet.allwise.bands import BANDS
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.simulation.render import (
     band_flux,
     blank_pixels,
+    draw_crowding,
     extended_sources,
     point_sources,
     position_error,
@@ -106,6 +108,17 @@ def test_rows_keep_their_order_whatever_the_crowding(rng):
     pixels, _ = render(sources, rng, bands=("W1",))
     peak = np.nanmax(pixels[:, 0, 17:24, 17:24], axis=(1, 2))
     assert np.corrcoef(-0.4 * w1, np.log10(peak))[0, 1] > 0.98
+
+
+def test_crowding_reaches_as_far_as_asked(rng):
+    usual, plane = draw_crowding(100_000, rng), draw_crowding(100_000, rng, densest=256)
+    # One fifth is log-uniform from 2 to the densest: 4 of the 7 octaves to 256 lie above 16.
+    assert usual.max() < 16
+    assert 250 < plane.max() < 256
+    assert_allclose([(usual > 4).mean(), (plane > 16).mean()], [0.2 * 2 / 3, 0.2 * 4 / 7], atol=0.005)
+    for densest in (2, np.nan):
+        with pytest.raises(IICnetError, match=f"densest={densest}: expected more than 2"):
+            draw_crowding(1, rng, densest)
 
 
 def test_rendering_repeats_with_the_seed():

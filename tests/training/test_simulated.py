@@ -43,6 +43,18 @@ def test_simulation_does_not_depend_on_workers(small_chunks):
     assert same(one, two)
 
 
+def test_a_denser_sky_has_more_stars(small_chunks):
+    """The same sources, for the sky is drawn after them; some fields are fuller."""
+    usual = simulate_dataset(100, seed=3, bands=("W1",), workers=1)
+    dense = simulate_dataset(100, seed=3, bands=("W1",), densest=512, workers=1)
+    np.testing.assert_array_equal(dense[1]["w1"], usual[1]["w1"])
+    assert (usual[1].meta["densest"], dense[1].meta["densest"]) == ("16", "512")
+    light = [
+        np.nanmean(c.pixels, axis=(1, 2, 3)) - np.nanmin(c.pixels, axis=(1, 2, 3)) for c, _ in (usual, dense)
+    ]
+    assert np.quantile(light[1], 0.9) > 1.5 * np.quantile(light[0], 0.9)
+
+
 def test_simulation_refuses_nonsense():
     with pytest.raises(IICnetError, match="n=0"):
         simulate_dataset(0, seed=1)
