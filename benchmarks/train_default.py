@@ -81,7 +81,7 @@ def main() -> None:
             size=options.size,
             seed=options.seed,
         )
-    teacher = Teacher(load_weights(options.teacher)) if options.teacher else None
+    teacher = Teacher(load_weights(options.teacher), bands=bands) if options.teacher else None
     settings = TrainingSettings.preset(
         "one-cycle",
         epochs=options.epochs,

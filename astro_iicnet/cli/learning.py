@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from astro_iicnet.cutouts.base import Cutouts
-    from astro_iicnet.training.distillation import Teacher
     from astro_iicnet.training.settings import TrainingSettings
     from astro_iicnet.weights import Weights
 
@@ -184,15 +183,18 @@ def _train(
 
     from astro_iicnet.training.calibration import fit_temperature
     from astro_iicnet.training.datasets import class_labels
+    from astro_iicnet.training.distillation import Teacher
     from astro_iicnet.training.loop import predict_logits, train
-    from astro_iicnet.weights import save_weights
+    from astro_iicnet.weights import load_weights, save_weights
 
     parts = _read_parts(dataset, bands, settings.seed)
     cutouts, table = parts["train"]
     survey = str(table.meta.get("survey", "allwise-atlas"))
     weights = _first_weights(start, output.stem, cutouts.bands, survey, network, settings.seed)
     modules = weights.model, weights.preprocess
-    taught_by = None if teacher is None else _teacher(teacher, cutouts.bands, device)
+    taught_by = None
+    if teacher is not None:
+        taught_by = Teacher(load_weights(teacher), bands=cutouts.bands, device=device)
     history = train(
         *modules,
         parts["train"],
@@ -239,20 +241,6 @@ def _read_parts(
     if not (len(rows["train"]) > 1 and len(rows["test"]) and len(rows["validation"])):
         raise click.UsageError(f"{dataset} has {len(ok)} usable sources, too few for a split 8:1:1.")
     return {name: (cutouts[part], table[part]) for name, part in rows.items()}
-
-
-def _teacher(name: str, bands: tuple[str, ...], device: str) -> "Teacher":
-    """The teacher, if it sees what there is to be seen."""
-    from astro_iicnet.training.distillation import Teacher
-    from astro_iicnet.weights import load_weights
-
-    weights = load_weights(name)
-    if (weights.inputs, weights.bands) != (("image",), bands):
-        raise click.UsageError(
-            f"--teacher {name} looks at {' and '.join(weights.inputs)} in {','.join(weights.bands)}, the "
-            f"dataset has images in {','.join(bands)}: take another teacher, or give --bands."
-        )
-    return Teacher(weights, device=device)
 
 
 def _first_weights(

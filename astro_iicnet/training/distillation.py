@@ -1,8 +1,11 @@
 """A trained network that teaches another one."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.weights import Weights
 
@@ -16,16 +19,32 @@ class Teacher:
     Parameters
     ----------
     weights : Weights
-        The trained network, as `~astro_iicnet.weights.load_weights` gives it.
+        The trained network, as `~astro_iicnet.weights.load_weights` gives it; it looks at an image.
+    bands : sequence of str, optional
+        Bands of the cutouts that it will be asked about, those of the weights among them. Default: those of
+        the weights.
     device : str, default "auto"
         A torch device, that of the training; "auto" is CUDA where there is one, else the CPU.
+
+    Raises
+    ------
+    IICnetError
+        If the weights look at more than an image, or at a band that the cutouts lack.
 
     References
     ----------
     Hinton, Vinyals & Dean 2015, arXiv:1503.02531.
     """
 
-    def __init__(self, weights: Weights, *, device: str = "auto") -> None:
+    def __init__(self, weights: Weights, *, bands: Sequence[str] | None = None, device: str = "auto") -> None:
+        seen = weights.bands if bands is None else tuple(bands)
+        if weights.inputs != ("image",) or not set(weights.bands) <= set(seen):
+            raise IICnetError(
+                f"The teacher {weights.name} looks at {' and '.join(weights.inputs)} in "
+                f"{','.join(weights.bands)}, the cutouts are images in {','.join(seen)}: take another "
+                "teacher, or cutouts in its bands."
+            )
+        self._columns = [seen.index(band) for band in weights.bands]
         self._device = choose_device(device)
         self._precision = choose_precision("auto", self._device)
         model: nn.Module = weights.model.eval()
@@ -45,7 +64,7 @@ class Teacher:
         Parameters
         ----------
         pixels : torch.Tensor
-            (N, B, S, S) [DN], in the bands of the weights.
+            (N, B, S, S) [DN], in the bands that it was made for.
         offset : torch.Tensor
             (N, 2) [px].
 
@@ -54,7 +73,9 @@ class Teacher:
         torch.Tensor
             (N, 3) float32, rows summing to 1.
         """
-        images = self._preprocess(pixels, offset).contiguous(memory_format=torch.channels_last)
+        images = self._preprocess(pixels[:, self._columns], offset).contiguous(
+            memory_format=torch.channels_last
+        )
         with autocast(self._device, self._precision):
             logits = self._model(images)
         return torch.softmax(logits.float() / self._temperature, dim=1)

@@ -440,7 +440,7 @@ def test_train_a_student(run):
         assert result.exit_code == 2
         assert words in result.stderr
     result = run(*arguments, "--overwrite", "--teacher", "iicnet-sim-v1", "--bands", "W1,W2")
-    assert (result.exit_code, "in W1,W2,W3, the dataset has images in W1,W2" in result.stderr) == (2, True)
+    assert (result.exit_code, "in W1,W2,W3, the cutouts are images in W1,W2" in result.stderr) == (2, True)
 
 
 def test_an_unfinished_training_is_not_lost(run, tmp_path):

@@ -33,6 +33,17 @@ def test_the_teacher_says_what_the_classifier_says(sources):
     assert "iicnet-sim-v1 c748a16f" in repr(teacher)
 
 
+def test_the_teacher_picks_its_bands():
+    cutouts, _ = simulate_dataset(8, seed=77, bands=("W4", "W1", "W2", "W3"), workers=1)
+    offset = torch.from_numpy(cutouts.offset)
+    with_w4 = Teacher(load_weights(), bands=cutouts.bands, device="cpu")
+    alone = Teacher(load_weights(), device="cpu")
+    pixels = torch.from_numpy(cutouts.pixels)
+    torch.testing.assert_close(with_w4(pixels, offset), alone(pixels[:, 1:], offset))
+    with pytest.raises(IICnetError, match=r"in W1,W2,W3, the cutouts are images in W1,W2: take another"):
+        Teacher(load_weights(), bands=("W1", "W2"))
+
+
 def test_labels_do_not_matter_where_the_teacher_has_all_the_say(sources):
     """Labels in disorder: with share 1 the teacher's probabilities are learnt all the same."""
     cutouts, table = sources
