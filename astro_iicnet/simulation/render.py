@@ -96,8 +96,7 @@ def draw_crowding(n: int, rng: np.random.Generator, densest: float = DENSEST) ->
     rng : numpy.random.Generator
         Source of randomness.
     densest : float, default 16
-        Highest density at low latitude; 16 is that of a spectroscopic survey, which avoids the plane, and
-        some hundred that of the plane itself.
+        Highest density at low latitude.
 
     Returns
     -------

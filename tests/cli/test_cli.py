@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from astropy.table import Table
 from click.testing import CliRunner
 
@@ -435,6 +436,10 @@ def test_train_a_student(run):
     weights = load_weights("my.safetensors")
     assert weights.preprocess.recipe.size == 36
     assert weights.record["training_data"].endswith("1 epochs, taught by iicnet-sim-v1")
+    assert run(*arguments, "--overwrite").exit_code == 0
+    untaught = load_weights("my.safetensors")
+    assert untaught.record["training_data"].endswith("1 epochs")
+    assert not torch.equal(untaught.model.head.weight, weights.model.head.weight)
     for teacher, words in [("magnitudes-sim-v1", "looks at magnitudes"), ("iicnet-sim", "Did you mean")]:
         result = run(*arguments, "--overwrite", "--teacher", teacher)
         assert result.exit_code == 2
