@@ -21,6 +21,7 @@ from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.labels import Status
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
+from astro_iicnet.training.batchnorm import restart_statistics, settling_step
 from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
@@ -206,6 +207,8 @@ class _Run:
         totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.model.train()
         for step, rows in enumerate(torch.randperm(n, generator=generator).tensor_split(steps)):
+            if step == settling_step(steps):
+                restart_statistics(self.model)
             rate = learning_rate(self.settings, epoch * steps + step, steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
