@@ -2,7 +2,7 @@
 
     python benchmarks/train_default.py OUTPUT.safetensors [--epochs 15] [--per-epoch 40000]
                                        [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
-                                       [--start WEIGHTS] [--bands W1,W2,W3]
+                                       [--distillation 0.5] [--start WEIGHTS] [--bands W1,W2,W3]
                                        [--learning-rate 2e-3] [--recipe calibrated]
                                        [--flux-jitter 0] [--densest 16] [--seed 1] [--same]
                                        [--workers N]
@@ -56,6 +56,9 @@ def main() -> None:
     parser.add_argument("--architecture", default="iicnet")
     parser.add_argument("--size", type=int, help="default: 80, and 36 for the student")
     parser.add_argument("--teacher", help="weights whose probabilities are learnt beside the labels")
+    parser.add_argument(
+        "--distillation", type=float, default=0.5, help="share of the loss that is the teacher's"
+    )
     parser.add_argument("--start", help="weights to go on from; they may have fewer bands")
     parser.add_argument("--bands", default="W1,W2,W3")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest")
@@ -87,6 +90,7 @@ def main() -> None:
         epochs=options.epochs,
         learning_rate=options.learning_rate,
         flux_jitter=options.flux_jitter,
+        distillation=options.distillation,
         seed=options.seed,
     )
     stream_seed = STREAM_SEED + 100 * bool(options.start)
@@ -114,7 +118,8 @@ def main() -> None:
     images = options.per_epoch * (1 if options.same else options.epochs)
     seen = f"seen {options.epochs} times, turned and mirrored" if options.same else "seen once"
     device = choose_device("auto")
-    taught = f", and the probabilities of {teacher.name} for them" if teacher else ""
+    share = f"in {settings.distillation:.0%} of the loss"
+    taught = f", and the probabilities of {teacher.name} for them {share}" if teacher else ""
     save_weights(
         options.output,
         weights,
