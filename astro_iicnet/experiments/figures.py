@@ -100,7 +100,9 @@ def draw_figures(run: Run, tables: Mapping[str, Table]) -> list[Path]:
         tested = _Tested(cutouts, run.labels[run.split.test], probabilities, measure(cutouts))
         written += _draw_performance(folder, tested)
         written += _draw_sample(folder, tested)
-        written += _draw_examples(folder, tested, load_network(run, IICNET.name))
+        # Kept probabilities of a run on another machine come without the network.
+        if (predictions.parent / "weights.safetensors").exists():
+            written += _draw_examples(folder, tested, load_network(run, IICNET.name))
         written += _draw_wrong(folder, tested)
         written += _draw_outliers(folder, tested)
     return written

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from astro_iicnet.exceptions import DivergedError
+from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
@@ -112,7 +112,7 @@ def run_network(run: Run, plan: Plan) -> Table:
     folder = run.folder / "networks" / plan.name
     result = folder / "test.ecsv"
     if result.exists():
-        return Table.read(result)
+        return read_predictions(run, result)
     weights = plan.build(run.seed)
     folder.mkdir(parents=True, exist_ok=True)
     if plan.teacher is not None:
@@ -260,7 +260,36 @@ def kept(run: Run, name: str, make: Callable[[], Table]) -> Table:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, make())
-    return Table.read(path)
+    return read_predictions(run, path)
+
+
+def read_predictions(run: Run, path: Path) -> Table:
+    """Probabilities that were kept, perhaps by another machine.
+
+    Parameters
+    ----------
+    run : Run
+        Its test set must be the one that they are of.
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        See `make_predictions`.
+
+    Raises
+    ------
+    IICnetError
+        If they are of other sources.
+    """
+    found = Table.read(path)
+    expected = make_predictions(run, np.zeros((len(run.split.test), 3)))
+    if len(found) != len(expected) or any((found[key] != expected[key]).any() for key in ("row", "class")):
+        raise IICnetError(
+            f"{path} holds probabilities of other sources than the test set of seed {run.seed}: remove it."
+        )
+    return found
 
 
 def make_predictions(run: Run, logits: ArrayLike) -> Table:
@@ -276,11 +305,12 @@ def make_predictions(run: Run, logits: ArrayLike) -> Table:
     Returns
     -------
     `~astropy.table.Table`
-        N rows: ``row`` in the sample, ``class`` (true) and ``p_galaxy``, ``p_quasar``, ``p_star``.
+        N rows: ``row`` in the sample, ``class`` (true) and ``p_galaxy``, ``p_quasar``, ``p_star``, of
+        six decimals, which keeps the files small.
     """
     values = np.asarray(logits, dtype=np.float64)
     powers = np.exp(values - values.max(axis=1, keepdims=True))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    probabilities = np.round(powers / powers.sum(axis=1, keepdims=True), 6)
     names = np.array(CLASSES)[run.labels[run.split.test]]
     columns = {f"p_{name}": probabilities[:, k] for k, name in enumerate(CLASSES)}
     return Table({"row": run.split.test, "class": names, **columns})

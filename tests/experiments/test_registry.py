@@ -108,6 +108,23 @@ def test_nothing_is_done_twice(made, monkeypatch):
     assert not list(folder.rglob("*.state*"))
 
 
+def test_probabilities_of_another_machine_stand_for_the_networks(made, tmp_path, monkeypatch):
+    """Kept files alone, without weights, give the tables again; those of another sample are refused."""
+    folder, tables = made
+    for path in folder.glob("networks/*/*.ecsv"):
+        copy = tmp_path / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    monkeypatch.setattr(networks, "train", None)
+    again = reproduce(tmp_path, TINY, only=["metrics", "photometry", "networks"], seed=3, progress=False)
+    for name, table in again.items():
+        assert table.pformat() == tables[name].pformat()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(IICnetError, match="iicnet.test.ecsv holds probabilities of other sources.* seed 4"):
+        reproduce(tmp_path, TINY, only=["metrics"], seed=4, progress=False)
+
+
 def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     """The choice of rate is kept, and the network is the one of an uninterrupted run."""
     run = registry.Run(
