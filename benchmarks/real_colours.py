@@ -52,7 +52,8 @@ def main() -> None:
         weights = load_weights(name)
         if weights.record["architecture"] != "color":
             parser.error(f"{name}: expected weights of a colour network")
-        sources = MeasuredSources(photometry.new_empty(len(table), 0), photometry, None)
+        nothing = photometry.new_empty(len(table), 0)
+        sources = MeasuredSources(nothing, photometry, None, nothing)
         known = weights.model.is_known(photometry).numpy()
         answers[weights.name] = np.where(known, magnitude_logits(weights.model, sources).argmax(axis=1), -1)
     for name, answer in answers.items():

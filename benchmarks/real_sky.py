@@ -10,7 +10,8 @@ magnitudes of real quasars and of faint stars and added to real sky ("real"). Be
 simulated PSF on the same real sky ("PSF on real sky") and the simulated PSF on simulated sky of the
 same star density, its places chosen by the same rule ("simulated"). Half 0 of stars and quasars serves
 to develop, half 1 to report; the sky is the same for both, about 40 independent places of one field,
-which the noise model was fitted to.
+which the noise model was fitted to. Weights that look at W4 are shown stars and galaxy alone: W4 does not
+see the stars that would be scaled.
 """
 
 import argparse
@@ -49,23 +50,23 @@ BLANK = 0.4
 """Highest level above the background [DN, W1] of a place without a source."""
 
 
-def as_cutouts(pixels: np.ndarray, offset: np.ndarray) -> Cutouts:
-    """Cutouts of usable rows in `BANDS`."""
+def as_cutouts(pixels: np.ndarray, offset: np.ndarray, bands: tuple[str, ...] = BANDS) -> Cutouts:
+    """Cutouts of usable rows."""
     n = len(pixels)
     status = np.full(n, Status.OK, np.uint8)
-    return Cutouts(pixels, offset.astype(np.float32), BANDS, zero_points(BANDS), status, np.full(n, ""))
+    return Cutouts(pixels, offset.astype(np.float32), bands, zero_points(bands), status, np.full(n, ""))
 
 
-def real_stars(stars: dict[str, np.ndarray]) -> Cutouts:
+def real_stars(stars: dict[str, np.ndarray], bands: tuple[str, ...]) -> Cutouts:
     """Cutouts of the real stars, cut anew about the catalogued position."""
     parts = [
-        [cut_image(image, x, y, CUTOUT_SIZE) for image in images[:3]]
+        [cut_image(image, x, y, CUTOUT_SIZE) for image in images[: len(bands)]]
         for images, x, y in zip(
             stars["images"], stars["target_x"][:, None], stars["target_y"][:, None], strict=True
         )
     ]
     pixels = np.array([[band[0][0] for band in part] for part in parts], np.float32)
-    return as_cutouts(pixels, np.array([part[0][1][0] for part in parts]))
+    return as_cutouts(pixels, np.array([part[0][1][0] for part in parts]), bands)
 
 
 def total_flux(stars: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -212,13 +213,16 @@ def main() -> None:
         key: value[rows] if np.shape(value)[:1] == rows.shape else value for key, value in everything.items()
     }
 
-    found = classifier.predict(real_stars(stars))
+    bands = classifier.weights_.bands
+    found = classifier.predict(real_stars(stars, bands))
     counts = {name: int((found == name).sum()) for name in CLASSES}
     recall = 100 * counts["star"] / len(found)
     print(f"real stars, half {options.half}: {len(found)}, star {recall:.2f} %,", counts)
 
-    galaxy = open_images(options.data / "fields").fetch(GALAXY[None], BANDS)
+    galaxy = open_images(options.data / "fields").fetch(GALAXY[None], bands)
     print("galaxy of field_a:", dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4), strict=True)))
+    if bands != BANDS:
+        return
 
     wanted = wanted_magnitudes(options.data, options.half, rng)
     sky = blank_stamps(read_sky(options.data), len(wanted), rng)

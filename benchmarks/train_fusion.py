@@ -1,12 +1,13 @@
 """Train the colour network and the image + colour network, and compare them with the image alone.
 
-    python benchmarks/train_fusion.py FOLDER [--image iicnet-sim-v1] [--n-train 40000] [--epochs 30]
-                                      [--n-test 20000] [--seed 1] [--workers N]
+    python benchmarks/train_fusion.py FOLDER [--image iicnet-sim-v2] [--teacher student-sim-v2]
+                                      [--n-train 150000] [--epochs 20] [--n-test 20000] [--seed 1]
+                                      [--workers N]
 
 Everything is simulated; all magnitudes are measured from the rendered pixels. The image branch of the
-fusion network is that of the weights ``--image``, and is not trained on. Written to the folder are
-magnitudes-sim-v1 (magnitudes and colours), colours-sim-v1 (W1-W2 and W2-W3 alone) and fusion-sim-v1, each
-with its temperature fitted on sources of a seed of their own. Printed is the accuracy on the same fresh
+fusion network is that of the weights ``--image``, and is not trained on; what the teacher says of an image
+is half of what the fusion network learns. Written to the folder are magnitudes-sim-v2 (magnitudes and
+colours), colours-sim-v2 (W1-W2 and W2-W3 alone) and fusion-sim-v2, each with its temperature fitted on sources of a seed of their own. Printed is the accuracy on the same fresh
 sources in the paper's class balance, with its 95 % interval and calibration error, with all magnitudes,
 without W3 and without W2 and W3, and the 95 % interval of the difference to the image alone (paired
 bootstrap).
@@ -24,6 +25,7 @@ from astro_iicnet.fusion import cuts
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
 from astro_iicnet.training.calibration import fit_temperature
+from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -87,10 +89,11 @@ def main() -> None:
     """Simulate, train, save, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--image", default="iicnet-sim-v1")
-    parser.add_argument("--n-train", type=int, default=40_000)
+    parser.add_argument("--image", default="iicnet-sim-v2")
+    parser.add_argument("--teacher", default="student-sim-v2")
+    parser.add_argument("--n-train", type=int, default=150_000)
     parser.add_argument("--n-test", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
@@ -100,11 +103,13 @@ def main() -> None:
         parser.error(f"--image {options.image}: expected weights of an IICnet")
     sizes = {"train": options.n_train, "validation": 5_000, "calibration": 20_000, "test": options.n_test}
     seeds = (TRAIN_SEED, VALIDATION_SEED, CALIBRATION_SEED, TEST_SEED)
+    teacher = Teacher(load_weights(options.teacher))
     data = {}
     for (part, n), seed in zip(sizes.items(), seeds, strict=True):
         fractions = {"fractions": PAPER_FRACTIONS} if part == "test" else {}
         made = simulate_dataset(n, seed=seed, workers=options.workers, **fractions)
-        data[part] = measure_sources(made, image.model, image.preprocess)
+        asked = teacher if part == "train" else None
+        data[part] = measure_sources(made, image.model, image.preprocess, teacher=asked)
     image.model.to("cpu")
 
     settings = TrainingSettings.preset("one-cycle", epochs=options.epochs, batch_size=256, seed=options.seed)
@@ -119,14 +124,21 @@ def main() -> None:
         "size": image.preprocess.recipe.size, "seed": options.seed,
     }  # fmt: skip
     first_kernel = image.record["options"].get("first_kernel", 5)
-    color = new_weights("magnitudes-sim-v1", architecture="color", **common)
-    colours = new_weights("colours-sim-v1", architecture="color", features="colours", **common)
-    fusion = new_weights("fusion-sim-v1", architecture="fusion", first_kernel=first_kernel, **common)
+    color = new_weights("magnitudes-sim-v2", architecture="color", **common)
+    colours = new_weights("colours-sim-v2", architecture="color", features="colours", **common)
+    fusion = new_weights("fusion-sim-v2", architecture="fusion", first_kernel=first_kernel, **common)
+    taught = data["train"]
+    # What they know is to be their own: they are there to compare with the image.
+    data["train"] = taught._replace(taught=taught.taught[:, :0])
     temperature = {
         weights.name: train(weights, data, settings, options.folder, about) for weights in (color, colours)
     }
+    data["train"] = taught
     fusion.model.start_from(image.model, color.model)
-    above = f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was."
+    above = (
+        f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was. The probabilities "
+        f"of {teacher.name} are half of the target."
+    )
     temperature[fusion.name] = train(fusion, data, settings, options.folder, above)
     report(image, [color, colours, fusion], temperature, data["test"])
 

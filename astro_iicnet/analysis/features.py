@@ -30,8 +30,8 @@ def feature_maps(weights: Weights, cutouts: Cutouts) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        "conv1", "RFB" and "CBAM" -> (N, 40, 40) float32 mean over the channels, for an input of 80 x 80;
-        row 0 at the bottom.
+        "conv1", "RFB" and "CBAM" -> (N, S / 2, S / 2) float32 mean over the channels, for an input of
+        S x S; row 0 at the bottom.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def attribute(
     Returns
     -------
     numpy.ndarray
-        (N, B, 80, 80) float32: positive where a pixel speaks for the class. The sum over a source is about
+        (N, B, S, S) float32, S the size of the network's input: positive where a pixel speaks for the class. The sum over a source is about
         the logit less that of an empty image.
 
     Raises

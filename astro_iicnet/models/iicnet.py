@@ -99,7 +99,7 @@ class IICnet(nn.Module):
         Parameters
         ----------
         x : torch.Tensor
-            (N, in_channels, H, W) preprocessed images, H and W from 64 to 128.
+            (N, in_channels, H, W) preprocessed images, H and W from 32 to 128.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class IICnet(nn.Module):
         Parameters
         ----------
         x : torch.Tensor
-            (N, in_channels, H, W) preprocessed images, H and W from 64 to 128.
+            (N, in_channels, H, W) preprocessed images, H and W from 32 to 128.
 
         Returns
         -------

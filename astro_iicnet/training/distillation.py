@@ -1,6 +1,6 @@
 """A trained network that teaches another one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.weights import Weights
+
+_BATCH = 256
 
 
 class Teacher:
@@ -79,3 +81,31 @@ class Teacher:
         with autocast(self._device, self._precision):
             logits = self._model(images)
         return torch.softmax(logits.float() / self._temperature, dim=1)
+
+
+def ask(
+    teacher: Callable[[Tensor, Tensor], Tensor], pixels: Tensor, offset: Tensor, device: torch.device
+) -> Tensor:
+    """Ask a teacher about each cutout, upright, batch by batch.
+
+    Parameters
+    ----------
+    teacher : callable
+        ``(pixels, offset)`` to (N, 3) probabilities, as a `Teacher`.
+    pixels : torch.Tensor
+        (N, B, S, S) [DN].
+    offset : torch.Tensor
+        (N, 2) [px].
+    device : torch.device
+        Where the teacher is.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, 3) float32, where the pixels are.
+    """
+    parts = [
+        teacher(some.to(device), places.to(device)).to(pixels.device)
+        for some, places in zip(pixels.split(_BATCH), offset.split(_BATCH), strict=True)
+    ]
+    return torch.cat(parts)

@@ -23,7 +23,7 @@ from astro_iicnet.models.device import autocast, choose_device, choose_precision
 from astro_iicnet.training.augmentation import dihedral, jitter_flux
 from astro_iicnet.training.batchnorm import restart_statistics, settling_step
 from astro_iicnet.training.datasets import class_labels
-from astro_iicnet.training.distillation import Teacher
+from astro_iicnet.training.distillation import Teacher, ask
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 from astro_iicnet.training.simulated import SimulatedStream
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
@@ -333,12 +333,10 @@ def _batch(samples: _Samples, rows: Tensor, device: torch.device) -> _Samples:
 
 
 def _teach(samples: _Samples, teacher: Teacher | None, device: torch.device) -> _Samples:
-    """Ask the teacher about each cutout, upright: epochs that repeat the cutouts share the answer."""
+    """Keep what the teacher says of each cutout: epochs that repeat the cutouts share the answer."""
     if teacher is None:
         return samples
-    batches = torch.arange(len(samples.labels)).split(_EVALUATION_BATCH)
-    parts = [teacher(*_batch(samples, rows, device)[:2]) for rows in batches]
-    return samples._replace(taught=torch.cat(parts).to(samples.labels.device))
+    return samples._replace(taught=ask(teacher, samples.pixels, samples.offset, device))
 
 
 def _source(

@@ -15,8 +15,10 @@ from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.fusion.colours import from_cutouts
 from astro_iicnet.fusion.networks import ColorNet, FusionNet, drop_bands, photometry_tensor
 from astro_iicnet.labels import Status
+from astro_iicnet.models.device import choose_device
 from astro_iicnet.models.iicnet import IICnet
 from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.distillation import Teacher, ask
 from astro_iicnet.training.loop import predict_logits
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 
@@ -33,6 +35,8 @@ class MeasuredSources(NamedTuple):
     """(N, 2, B) float32 of `~astro_iicnet.fusion.networks.photometry_tensor`."""
     labels: Tensor
     """(N,) int64 index into `~astro_iicnet.labels.CLASSES`."""
+    taught: Tensor
+    """(N, 3) float32 probabilities of a teacher; (N, 0) without one."""
 
 
 class _Embedding(nn.Module):
@@ -51,6 +55,7 @@ def measure_sources(
     image: IICnet | None = None,
     preprocess: nn.Module | None = None,
     *,
+    teacher: Teacher | None = None,
     device: str = "auto",
 ) -> MeasuredSources:
     """Measure magnitudes on labelled cutouts, and the features of their images once and for all.
@@ -64,6 +69,9 @@ def measure_sources(
         colour network.
     preprocess : torch.nn.Module, optional
         ``(pixels, offset)`` to input of the image network; needed with it.
+    teacher : Teacher, optional
+        Weights whose probabilities are learnt beside the labels, see
+        `~astro_iicnet.training.distillation.Teacher`; on the device. Default: none.
     device : str, default "auto"
         A torch device for the image network; "auto" is CUDA where there is one, else the CPU.
 
@@ -83,12 +91,20 @@ def measure_sources(
         raise IICnetError(f"None of the {len(cutouts)} cutouts has the status ok: nothing to learn from.")
     cutouts, labels = cutouts[ok], torch.from_numpy(class_labels(table)[ok])
     photometry = photometry_tensor(from_cutouts(cutouts))
+    taught = torch.empty(len(labels), 0)
+    if teacher is not None:
+        # FITS is big-endian, which torch does not know.
+        pixels, offset = (
+            torch.from_numpy(np.asarray(values, dtype=np.float32))
+            for values in (cutouts.pixels, cutouts.offset)
+        )
+        taught = ask(teacher, pixels, offset, choose_device(device))
     if image is None:
-        return MeasuredSources(torch.empty(len(labels), 0), photometry, labels)
+        return MeasuredSources(torch.empty(len(labels), 0), photometry, labels, taught)
     if preprocess is None:
         raise IICnetError("An image network was given without preprocess: give that of its weights.")
     embedding = predict_logits(_Embedding(image), preprocess, cutouts, device=device)
-    return MeasuredSources(torch.from_numpy(embedding), photometry, labels)
+    return MeasuredSources(torch.from_numpy(embedding), photometry, labels, taught)
 
 
 def train_on_magnitudes(
@@ -168,6 +184,8 @@ def _epoch(
         photometry = drop_bands(data.photometry[rows], generator)
         logits = _forward(model, data.embedding[rows], photometry)
         loss = cross_entropy(logits, data.labels[rows], label_smoothing=settings.label_smoothing)
+        if data.taught.shape[1]:
+            loss = torch.lerp(loss, cross_entropy(logits, data.taught[rows]), settings.distillation)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -17,7 +17,7 @@ def cutouts():
 
 @pytest.fixture(scope="module")
 def weights():
-    return load_weights("iicnet-sim-v1")
+    return load_weights("iicnet-sim-v2")
 
 
 def test_maps_are_those_of_the_layers(weights, cutouts):
@@ -30,7 +30,7 @@ def test_maps_are_those_of_the_layers(weights, cutouts):
         first = relu(norm(conv(x)))
         expected = {"conv1": first, "RFB": rfb(first), "CBAM": cbam(rfb(first))}
     for name, values in expected.items():
-        assert maps[name].shape == (3, 40, 40)
+        assert maps[name].shape == (3, 16, 16)
         np.testing.assert_allclose(maps[name], values.mean(dim=1), atol=1e-5)
     # No hook is left behind.
     assert not any(layer._forward_hooks for layer in layers)

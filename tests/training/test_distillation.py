@@ -13,7 +13,7 @@ from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.loop import predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
 from astro_iicnet.training.simulated import simulate_dataset
-from astro_iicnet.weights import load_weights
+from astro_iicnet.weights import get_record, load_weights
 from astro_iicnet.weights.load import new_weights
 
 
@@ -30,7 +30,7 @@ def test_the_teacher_says_what_the_classifier_says(sources):
     expected = IICnetClassifier(device="cpu").predict_proba(cutouts)
     assert taught.sum(axis=1) == pytest.approx(1, abs=1e-6)
     assert taught == pytest.approx(expected, abs=0.03)
-    assert "iicnet-sim-v1 c748a16f" in repr(teacher)
+    assert f"iicnet-sim-v2 {get_record()['sha256'][:12]}" in repr(teacher)
 
 
 def test_the_teacher_picks_its_bands():

@@ -9,6 +9,7 @@ from astro_iicnet.fusion.networks import ColorNet, FusionNet, photometry_tensor
 from astro_iicnet.labels import Status
 from astro_iicnet.models.iicnet import IICnet
 from astro_iicnet.training.datasets import class_labels
+from astro_iicnet.training.distillation import Teacher
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -17,6 +18,7 @@ from astro_iicnet.training.magnitudes import (
 )
 from astro_iicnet.training.settings import TrainingSettings
 from astro_iicnet.training.simulated import simulate_dataset
+from astro_iicnet.weights import load_weights
 from astro_iicnet.weights.load import new_weights
 
 SETTINGS = TrainingSettings(epochs=6, batch_size=64, seed=4)
@@ -31,7 +33,8 @@ def colour_sources(n: int, seed: int, n_features: int = 0) -> MeasuredSources:
     w2 = rng.uniform(12, 15, n)
     mag = np.stack([w2 + blue, w2, w2 - red], axis=1).astype(np.float32)
     photometry = torch.from_numpy(np.stack([mag, np.zeros_like(mag)], axis=1))
-    return MeasuredSources(torch.zeros(n, n_features), photometry, torch.from_numpy(labels))
+    taught = torch.empty(n, 0)
+    return MeasuredSources(torch.zeros(n, n_features), photometry, torch.from_numpy(labels), taught)
 
 
 def accuracy(model, data) -> float:
@@ -64,6 +67,23 @@ def test_the_same_seed_gives_the_same_network():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_a_teacher_has_its_share_of_the_say():
+    """Labels in disorder and a teacher that is right: the share decides whom the network follows."""
+    data, validation, test = colour_sources(1500, 1), colour_sources(300, 2), colour_sources(1000, 3)
+    right = torch.nn.functional.one_hot(data.labels, 3).float()
+    wrong = data._replace(labels=(data.labels + 1) % 3, taught=right)
+
+    def right_after(share: float) -> float:
+        torch.manual_seed(1)
+        model = ColorNet()
+        settings = TrainingSettings(epochs=6, batch_size=64, seed=4, distillation=share)
+        train_on_magnitudes(model, wrong, validation, settings)
+        return accuracy(model, test)
+
+    assert right_after(0.9) > 0.99
+    assert right_after(0.1) < 0.5
+
+
 def test_a_fusion_network_is_trained_around_its_image_branch():
     torch.manual_seed(1)
     color, image = ColorNet(), IICnet()
@@ -94,6 +114,9 @@ def test_sources_are_measured_on_their_pixels():
         expected = weights.model.eval().embed(weights.preprocess(pixels, offset))
     torch.testing.assert_close(found.embedding, expected, rtol=1e-4, atol=1e-4)
     assert measure_sources((cutouts, table)).embedding.shape == (39, 0)
+    teacher = Teacher(load_weights(), device="cpu")
+    taught = measure_sources((cutouts, table), teacher=teacher, device="cpu").taught
+    torch.testing.assert_close(taught, teacher(pixels, offset))
 
 
 def test_bad_data_are_refused():
