@@ -34,7 +34,8 @@ class TrainingSettings:
     patience : int, optional
         End when the validation loss has not improved for this many epochs; None never.
     precision : {"auto", "float32", "bfloat16"}, default "auto"
-        "auto" takes bfloat16 (autocast) where the device has instructions for it.
+        "auto" takes bfloat16 (autocast) where that is quicker, see
+        `~astro_iicnet.models.device.choose_precision`.
     seed : int, default 0
         Of order and augmentation. The model's own start is the caller's.
 

@@ -27,6 +27,12 @@ def test_a_stated_precision_is_taken_and_used(precision):
     assert product.dtype == getattr(torch, precision)
 
 
+@pytest.mark.parametrize(("matrix", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_the_cpu_counts_in_bfloat16_only_with_matrix_instructions(monkeypatch, matrix, precision):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix)
+    assert choose_precision("auto", torch.device("cpu")) == precision
+
+
 def test_what_a_speed_was_measured_on():
     found = describe_device(torch.device("cpu"))
     assert found["device"].startswith("cpu, ")
