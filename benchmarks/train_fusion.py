@@ -7,10 +7,10 @@
 Everything is simulated; all magnitudes are measured from the rendered pixels. The image branch of the
 fusion network is that of the weights ``--image``, and is not trained on; what the teacher says of an image
 is half of what the fusion network learns. Written to the folder are magnitudes-sim-v2 (magnitudes and
-colours), colours-sim-v2 (W1-W2 and W2-W3 alone) and fusion-sim-v2, each with its temperature fitted on sources of a seed of their own. Printed is the accuracy on the same fresh
-sources in the paper's class balance, with its 95 % interval and calibration error, with all magnitudes,
-without W3 and without W2 and W3, and the 95 % interval of the difference to the image alone (paired
-bootstrap).
+colours), colours-sim-v2 (W1-W2 and W2-W3 alone) and fusion-sim-v2, each with its temperature fitted on
+sources of a seed of their own. Printed is the accuracy on the same fresh sources in the paper's class
+balance, with its 95 % interval and calibration error, with all magnitudes, without W3 and without W2 and W3,
+and the 95 % interval of the difference to the image alone (paired bootstrap).
 """
 
 import argparse
@@ -136,8 +136,8 @@ def main() -> None:
     data["train"] = taught
     fusion.model.start_from(image.model, color.model)
     above = (
-        f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was. The probabilities "
-        f"of {teacher.name} are half of the target."
+        f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was. Half of the "
+        f"target are the probabilities of {teacher.name}."
     )
     temperature[fusion.name] = train(fusion, data, settings, options.folder, above)
     report(image, [color, colours, fusion], temperature, data["test"])

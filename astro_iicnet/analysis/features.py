@@ -89,8 +89,8 @@ def attribute(
     Returns
     -------
     numpy.ndarray
-        (N, B, S, S) float32, S the size of the network's input: positive where a pixel speaks for the class. The sum over a source is about
-        the logit less that of an empty image.
+        (N, B, S, S) float32, S the size of the network's input: positive where a pixel speaks for the
+        class. The sum over a source is about the logit less that of an empty image.
 
     Raises
     ------
