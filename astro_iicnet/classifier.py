@@ -15,7 +15,7 @@ from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.cutouts.quality import core_is_missing
 from astro_iicnet.exceptions import IICnetError, ImagesError
 from astro_iicnet.fusion.colours import Magnitudes, from_cutouts
-from astro_iicnet.fusion.origin import choose_origin, find_magnitudes
+from astro_iicnet.fusion.origin import choose_origin, columns_sha256, find_magnitudes
 from astro_iicnet.job import Job, run_in_memory, run_to_file
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.photometry.measurement import measure
@@ -184,8 +184,8 @@ class IICnetClassifier:
             Add the column ``iicnet_set``: the classes that the source may have, such that of the
             sources of each class this fraction has its own among them, as in 0.95. That holds for
             sources like those of the calibration, whatever the class fractions: the sets do not
-            depend on ``priors``. Not with ``average``. See
-            `~astro_iicnet.prediction_sets.prediction_sets`. Default: no such column.
+            depend on ``priors``. Not with ``average``, nor with magnitudes that are not measured on the
+            cutouts. See `~astro_iicnet.prediction_sets.prediction_sets`. Default: no such column.
         magnitudes : {"cutouts", "catalog", "columns"}, optional
             Where weights that look at magnitudes have them from: measured on the cutouts (the default
             for these weights), the AllWISE catalogue by position
@@ -265,12 +265,12 @@ class IICnetClassifier:
             Start anew, in place of the output or the unfinished run that is there.
         resume : bool, default False
             Do only what an earlier run has not done; if there was none, all. Weights, images,
-            positions, ``average``, ``magnitudes`` and chunk size must be those of that run; priors and
-            coverage may be others.
+            positions, ``average``, ``magnitudes`` and chunk size must be those of that run, and magnitudes
+            in the columns too if they are looked at; priors, coverage and other columns may change.
         retry_failed : bool, default False
-            With ``resume``: do again the rows whose images could not be had (``retrieval_failed``), of
-            an unfinished run or of a finished output. That output must be in a format that keeps the
-            provenance: FITS, ECSV, Parquet or VOTable.
+            With ``resume``: do again the rows whose images could not be had (``retrieval_failed``; with a
+            folder of images ``no_coverage`` too), of an unfinished run or of a finished output. That
+            output must be in a format that keeps the provenance: FITS, ECSV, Parquet or VOTable.
         chunk_size : int, optional
             Sources at a time. Default: 2048, or that of the run that goes on.
 
@@ -326,7 +326,10 @@ class IICnetClassifier:
         weights = self.weights_
         origin = choose_origin(magnitudes, weights.name, weights.inputs, weights.bands, sources.table)
         judge = partial(self._judge, average=average, origin=origin)
-        job = Job(sources, source, weights.record, judge, fractions, average, coverage, origin, progress)
+        known = columns_sha256(sources.table, weights.bands) if origin == "columns" else None
+        job = Job(
+            sources, source, weights.record, judge, fractions, average, coverage, origin, known, progress
+        )
         job.check_survey(allow_other=allow_other_survey)
         return job
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Column, Table
 
 from astro_iicnet.cutouts.base import Cutouts, CutoutSource
 from astro_iicnet.cutouts.local import LocalFolder
@@ -55,6 +55,8 @@ class Job:
         Coverage of the prediction sets. Default: there are none.
     magnitudes : str, optional
         Where ``judge`` has magnitudes from. Default: it does not look at any.
+    magnitudes_sha256 : str, optional
+        Of those in the columns of the list, where they are from there.
     progress : bool, default True
         Show progress on stderr.
 
@@ -74,6 +76,7 @@ class Job:
     average: bool = False
     coverage: float | None = None
     magnitudes: str | None = None
+    magnitudes_sha256: str | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -86,6 +89,11 @@ class Job:
                 f"coverage={self.coverage} and average=True do not go together: prediction sets are "
                 "calibrated for one orientation of an image. Leave one of them out."
             )
+        if self.magnitudes not in (None, "cutouts"):
+            raise IICnetError(
+                f"coverage={self.coverage} and magnitudes={self.magnitudes!r} do not go together: prediction "
+                "sets are calibrated for magnitudes that are measured on the cutouts. Leave one of them out."
+            )
 
     @property
     def members(self) -> tuple[CutoutSource, ...]:
@@ -94,8 +102,30 @@ class Job:
 
     @property
     def images(self) -> list[str]:
-        """Names of the image sources."""
-        return [member.name for member in self.members]
+        """Names of the image sources, each its own."""
+        return list(getattr(self.source, "names", (self.source.name,)))
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders among them."""
+        return [str(member.path.resolve()) for member in self.members if isinstance(member, LocalFolder)]
+
+    def may_come_later(self, findings: np.ndarray) -> np.ndarray:
+        """Rows whose images could not be had, but may be another time.
+
+        Parameters
+        ----------
+        findings : numpy.ndarray
+            (N,) of dtype `~astro_iicnet.resume.FINDING`.
+
+        Returns
+        -------
+        numpy.ndarray
+            (N,) bool: ``retrieval_failed``, and ``no_coverage`` where a folder, which may have been
+            filled since, is among the image sources.
+        """
+        late = [Status.RETRIEVAL_FAILED] + [Status.NO_COVERAGE] * bool(self.folders)
+        return np.isin(findings["status"], late)
 
     @property
     def training_fractions(self) -> np.ndarray:
@@ -143,11 +173,13 @@ class Job:
             "weights": self.record["name"],
             "weights_sha256": self.record["sha256"],
             "images": self.images if len(self.images) > 1 else self.source.name,
+            "folders": self.folders or None,
             "survey": self.source.survey,
             "positions_sha256": positions_sha256(self.sources.coords),
             "average": self.average,
             "coverage": self.coverage,
             "magnitudes": self.magnitudes,
+            "magnitudes_sha256": self.magnitudes_sha256,
             "priors": {name: float(value) for name, value in zip(CLASSES, fractions, strict=True)},
             "versions": {package: version(package) for package in packages},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -268,7 +300,8 @@ def run_to_file(
             table, found = _finished(job, target)
             before, now = table.meta[META_KEY], job.provenance()
             is_same = all(before.get(key) == now[key] for key in ("priors", "coverage"))
-            if is_same and not (retry_failed and _failed(found).any()):
+            is_done = not (retry_failed and job.may_come_later(found).any())
+            if is_same and is_done and _has_columns(table, job.sources.table):
                 return table
         findings = _go_on(job, journal, found, retry_failed, chunk_size)
         table = job.results(findings)
@@ -312,15 +345,14 @@ def _go_on(
     job: Job, journal: Journal, found: np.ndarray | None, retry_failed: bool, chunk_size: int | None
 ) -> np.ndarray:
     """Findings of the whole list: what is known, in the journal or else as given, and the rest."""
-    folders = [str(member.path.resolve()) for member in job.members if isinstance(member, LocalFolder)]
     if journal.is_new:
         chunk_size = chunk_size or CHUNK_SIZE
-    run = journal.begin(job.provenance() | {"folders": folders, "chunk_size": chunk_size}, found)
+    run = journal.begin(job.provenance() | {"chunk_size": chunk_size}, found)
     findings = new_findings(job.sources.status)
     known = journal.read(findings)
     tasks = [(findings["status"] == Status.OK) & ~known]
     if retry_failed:
-        tasks.append(_failed(findings))
+        tasks.append(job.may_come_later(findings))
     # What is known is whole chunks: those of the rest are the same as in an uninterrupted run.
     for task in tasks:
         for rows, found in job.find(np.flatnonzero(task), run["chunk_size"]):
@@ -329,5 +361,16 @@ def _go_on(
     return findings
 
 
-def _failed(findings: np.ndarray) -> np.ndarray:
-    return findings["status"] == Status.RETRIEVAL_FAILED
+def _has_columns(output: Table, given: Table) -> bool:
+    """Whether an output holds the columns of a list as they are now; False where a format changed them."""
+    for name in given.colnames:
+        columns = [table[name] for table in (output, given) if name in table.colnames]
+        if len(columns) < 2 or not all(isinstance(column, Column) for column in columns):
+            return False
+        one, other = (np.ma.asarray(column) for column in columns)
+        known, same = (~np.ma.getmaskarray(values) for values in (one, other))
+        if not np.array_equal(known, same):
+            return False
+        if not np.array_equal(one.data[known].astype(str), other.data[known].astype(str)):
+            return False
+    return True

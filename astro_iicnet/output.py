@@ -268,10 +268,21 @@ def _storable(table: Table, form: str) -> Table:
             nothing = np.array([item is None for item in column.tolist()], dtype=bool)
             column = _like(column, np.where(nothing, "", np.asarray(column)).astype(str), nothing)
             table[name] = column
-        # The FITS writer itself takes ASCII only.
-        if form == "fits" and isinstance(column, Column) and column.dtype.kind == "U":
-            table[name] = _like(column, np.char.encode(np.asarray(column), "utf-8"))
+        if form == "fits" and isinstance(column, Column):
+            table[name] = _fits_column(column)
     return table
+
+
+def _fits_column(column: Column) -> Column:
+    """A column as FITS holds it: text as bytes, no integers of one signed byte, no unknown truth."""
+    if column.dtype.kind == "U":
+        # The FITS writer itself takes ASCII only.
+        return _like(column, np.char.encode(np.asarray(column), "utf-8"))
+    # The writer makes True and False of int8, and False of what is masked.
+    is_masked_truth = column.dtype.kind == "b" and np.any(getattr(column, "mask", False))
+    if column.dtype == np.int8 or is_masked_truth:
+        return _like(column, np.asarray(column).astype(np.int16))
+    return column
 
 
 def _holds_objects(column: Any) -> bool:

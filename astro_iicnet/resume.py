@@ -33,6 +33,7 @@ _SAME = {
     "positions_sha256": "positions in the list",
     "average": "choice of average",
     "magnitudes": "choice of magnitudes",
+    "magnitudes_sha256": "magnitudes in the list",
     "chunk_size": "chunk_size",
 }
 """What must be the same when a run goes on, and what to call it."""
@@ -155,7 +156,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], output: Path) 
         if now.get(key) is None or now[key] == before.get(key):
             continue
         names = [mapping.get("weights" if key == "weights_sha256" else key) for mapping in (before, now)]
-        shown = key != "positions_sha256" and names[0] != names[1]
+        shown = key not in ("positions_sha256", "magnitudes_sha256") and names[0] != names[1]
         found.append(f"{word} ({names[0]!r}, now {names[1]!r})" if shown else word)
     if found:
         raise IICnetError(

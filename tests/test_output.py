@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.table import Column, QTable, Table
+from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.time import Time
 from result_tables import DTYPES, PROVENANCE, assert_same, make, make_table
 
@@ -113,6 +113,21 @@ def test_pandas_columns(tmp_path, name):
     assert str(read["mixed"][2]) == "1.5"
     assert read["whole"].tolist() == [1, None, 3, 4, 5]
     assert str(read["date"][1]).startswith("2020-01-02")
+
+
+@pytest.mark.parametrize("mask", [None, [False, True, False, False, False]])
+@pytest.mark.parametrize("name", ["r.fits", "r.ecsv", "r.parquet"])
+def test_small_integers_and_unknown_truth(tmp_path, name, mask):
+    """FITS has neither integers of one signed byte nor a truth that is unknown: both become integers."""
+    table = make_table()
+    table["visits"] = MaskedColumn(np.array([0, 7, -3, 12, -128], np.int8), mask=mask)
+    table["variable"] = MaskedColumn([True, True, False, True, False], mask=mask)
+    check_storable(table, tmp_path / name)
+    write_results(make(table), tmp_path / name)
+    read = read_results(tmp_path / name)
+    for column in ("visits", "variable"):
+        assert read[column].tolist() == table[column].tolist()
+    assert table["visits"].dtype == np.int8
 
 
 def test_meta_that_a_format_cannot_hold(tmp_path):

@@ -182,6 +182,30 @@ def test_another_folder_of_images_is_refused(run, classifier, tmp_path, monkeypa
     one.stop_after = None
     run(one, resume=True)
 
+    # Nor is it for an output that is complete.
+    with pytest.raises(IICnetError, match=r"other folder of images .*one.*two"):
+        run(two, resume=True)
+    # But the folder may have been filled since.
+    one.failing, one.asked = lambda coords: np.zeros(len(coords), bool), []
+    run(one, resume=True, retry_failed=True)
+    assert one.n_asked == 3  # the positions that the field does not cover
+
+
+def test_a_complete_output_takes_over_what_changed_in_the_list(run, tmp_path):
+    before = run(Sky())
+    table = Table.read(tmp_path / "list.csv")
+    table["note"] = np.arange(len(table))
+    table.write(tmp_path / "list.csv", overwrite=True)
+    sky = Sky()
+    table = run(sky, resume=True)
+    assert sky.n_asked == 0
+    assert table["note"].tolist() == list(range(63))
+    assert_same(read_results(tmp_path / "out.fits")[before.colnames], before)
+    # Where nothing changed, the file stays as it is.
+    written = (tmp_path / "out.fits").stat().st_mtime_ns
+    run(Sky(), resume=True)
+    assert (tmp_path / "out.fits").stat().st_mtime_ns == written
+
 
 def test_columns_that_are_no_positions_may_change(run, tmp_path):
     stopped(run)

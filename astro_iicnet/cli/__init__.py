@@ -3,6 +3,8 @@
 torch and the archives are imported inside the verbs, so that ``--help`` answers at once.
 """
 
+import traceback
+
 import click
 
 from astro_iicnet.cli.classification import classify, example
@@ -35,6 +37,12 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("\nStopped.", err=True)
             ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            # Python's own exit code for this, 1, would say that some rows failed.
+            click.echo(traceback.format_exc(), err=True)
+            ctx.exit(3)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -111,6 +111,27 @@ class Cutouts:
         columns = [self.bands.index(band) for band in bands]
         return replace(self, pixels=self.pixels[:, columns], bands=bands, magzp=self.magzp[columns])
 
+    def at_zero_points(self, magzp: np.ndarray) -> "Cutouts":
+        """The same light in other units.
+
+        Parameters
+        ----------
+        magzp : numpy.ndarray
+            (B,) [mag, Vega] magnitude of 1 DN that is asked for.
+
+        Returns
+        -------
+        Cutouts
+            These cutouts themselves where nothing changes. A band whose zero point is not known, as
+            it has no image, keeps its pixels.
+        """
+        # An image source without a single image does not know the zero points.
+        change = np.nan_to_num(np.asarray(magzp, dtype=np.float64) - self.magzp)
+        if not change.any():
+            return self
+        scale = (10 ** (0.4 * change)).astype(np.float32)
+        return replace(self, pixels=self.pixels * scale[:, None, None], magzp=np.asarray(magzp))
+
     def __repr__(self) -> str:
         ok = int(np.count_nonzero(self.status == Status.OK))
         size = self.pixels.shape[-1]

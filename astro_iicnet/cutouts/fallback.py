@@ -24,8 +24,10 @@ class Fallback:
     ----------
     sources : tuple of CutoutSource
         The same.
+    names : tuple of str
+        Their names; where a name comes again, as with two folders, it has its number: "local 2".
     name : str
-        Their names, as in "irsa, aws".
+        The names, as in "irsa, aws".
     survey : str
         Their survey; where they differ, all of them, as in "allwise-atlas, allwise-hips".
 
@@ -39,7 +41,8 @@ class Fallback:
         if not sources:
             raise ImagesError("images is an empty list. Expected one image source or several.")
         self.sources = tuple(sources)
-        self.name = ", ".join(source.name for source in self.sources)
+        self.names = _distinct([source.name for source in self.sources])
+        self.name = ", ".join(self.names)
         self.survey = ", ".join(dict.fromkeys(source.survey for source in self.sources))
 
     def __repr__(self) -> str:
@@ -76,17 +79,20 @@ class Fallback:
             If a source raises it, or brings cutouts of another size.
         """
         tally = _Tally(len(coords), progress)
-        cutouts = tally.fetch_from(self.sources[0], coords, bands, is_last=len(self.sources) == 1)
-        for number, source in enumerate(self.sources[1:], start=2):
+        last = self.names[-1]
+        cutouts = tally.fetch_from(
+            self.sources[0], self.names[0], coords, bands, is_last=self.names[0] == last
+        )
+        for source, name in zip(self.sources[1:], self.names[1:], strict=True):
             settled = (cutouts.status == Status.OK) | (cutouts.status == Status.BAD_COORDINATES)
             rows = np.flatnonzero(~settled)
             if not len(rows):
                 break
-            later = tally.fetch_from(source, coords[rows], bands, is_last=number == len(self.sources))
+            later = tally.fetch_from(source, name, coords[rows], bands, is_last=name == last)
             if later.pixels.shape[1:] != cutouts.pixels.shape[1:]:
                 raise ImagesError(
                     f"Image sources {self.name}: cutouts of {later.pixels.shape[-1]} px from "
-                    f"{source.name!r}, expected {cutouts.pixels.shape[-1]} px as from the first."
+                    f"{name!r}, expected {cutouts.pixels.shape[-1]} px as from the first."
                 )
             better = later.status == Status.OK
             if better.any():
@@ -109,15 +115,21 @@ class _Tally:
         self._n_failed = 0
 
     def fetch_from(
-        self, source: CutoutSource, coords: SkyCoord, bands: tuple[str, ...], *, is_last: bool
+        self,
+        source: CutoutSource,
+        name: str,
+        coords: SkyCoord,
+        bands: tuple[str, ...],
+        *,
+        is_last: bool,
     ) -> Cutouts:
         if self._progress is None or "progress" not in inspect.signature(source.fetch).parameters:
-            return _signed(source, source.fetch(coords, bands))
+            return _signed(name, source.fetch(coords, bands))
 
         def report(n_done: int, n_failed: int) -> None:
             self._report(n_done if is_last else n_done - n_failed, n_failed if is_last else 0)
 
-        return _signed(source, source.fetch(coords, bands, progress=report))  # type: ignore[call-arg]
+        return _signed(name, source.fetch(coords, bands, progress=report))  # type: ignore[call-arg]
 
     def finish(self, cutouts: Cutouts) -> None:
         """Report what no source has reported."""
@@ -132,19 +144,24 @@ class _Tally:
             self._progress(n_done, n_failed)
 
 
-def _signed(source: CutoutSource, cutouts: Cutouts) -> Cutouts:
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each its own: what comes again gets its number."""
+    times = [list(names[:place]).count(name) for place, name in enumerate(names)]
+    return tuple(f"{name} {n + 1}" if n else name for name, n in zip(names, times, strict=True))
+
+
+def _signed(name: str, cutouts: Cutouts) -> Cutouts:
     """The same with the name of the source; one that is made of others knows better itself."""
     known = cutouts.served_by.astype(object)
-    names = np.where(known == "", source.name, known)
+    names = np.where(known == "", name, known)
     arrived = np.isin(cutouts.status, (Status.OK, Status.BAD_PIXELS))
     return replace(cutouts, served_by=np.where(arrived, names, "").astype(str))
 
 
 def _put(cutouts: Cutouts, rows: np.ndarray, later: Cutouts) -> Cutouts:
     """The same with some rows from a later source, at the zero points of the first."""
-    scale = (10 ** (0.4 * (cutouts.magzp - later.magzp))).astype(np.float32)
     pixels, offset, status = cutouts.pixels.copy(), cutouts.offset.copy(), cutouts.status.copy()
-    pixels[rows] = later.pixels * scale[:, None, None]
+    pixels[rows] = later.at_zero_points(cutouts.magzp).pixels
     offset[rows], status[rows] = later.offset, later.status
     tile, served_by = cutouts.tile.astype(object), cutouts.served_by.astype(object)
     tile[rows], served_by[rows] = later.tile, later.served_by

@@ -1,5 +1,6 @@
 """Where the magnitudes of a list come from."""
 
+import hashlib
 from collections.abc import Sequence
 
 from astropy.table import Table
@@ -55,6 +56,30 @@ def choose_origin(
     if magnitudes == "columns":
         from_table(table[:0], bands)
     return magnitudes or "cutouts"
+
+
+def columns_sha256(table: Table, bands: Sequence[str]) -> str:
+    """SHA-256 of the magnitudes in the columns of a list, as a network would see them.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        The list.
+    bands : sequence of str
+        Bands that are looked at.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    SourcesError
+        See `~astro_iicnet.fusion.colours.from_table`.
+    """
+    found = from_table(table, bands)
+    return hashlib.sha256(found.mag.tobytes() + found.upper_limit.tobytes()).hexdigest()
 
 
 def find_magnitudes(origin: str, sources: Sources, photometry: Photometry) -> Magnitudes:

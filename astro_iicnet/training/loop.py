@@ -16,6 +16,7 @@ from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.labels import Status
@@ -267,7 +268,7 @@ def predict_logits(
     """
     chosen = choose_device(device)
     model.to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    n = len(cutouts)
+    cutouts, n = cutouts.at_zero_points(zero_points(cutouts.bands)), len(cutouts)
     labels, taught = torch.zeros(n, dtype=torch.int64), torch.empty(n, 0)
     samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), labels, taught)
     return _logits(model, preprocess.to(chosen), samples, chosen, choose_precision(precision, chosen)).numpy()
@@ -320,6 +321,7 @@ def _samples(data: tuple[Cutouts, Table], device: torch.device) -> _Samples:
         raise IICnetError(f"None of the {len(cutouts)} cutouts has the status ok: nothing to learn from.")
     if not ok.all():
         cutouts, labels = cutouts[ok], labels[ok]
+    cutouts = cutouts.at_zero_points(zero_points(cutouts.bands))
     taught = torch.empty(len(labels), 0)
     samples = _Samples(_tensor(cutouts.pixels), _tensor(cutouts.offset), torch.from_numpy(labels), taught)
     if device.type == "cuda" and samples.pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:

@@ -10,6 +10,7 @@ from astropy.table import Table
 from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 
+from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.fusion.colours import from_cutouts
@@ -89,7 +90,8 @@ def measure_sources(
     ok = np.asarray(cutouts.status) == Status.OK
     if not ok.any():
         raise IICnetError(f"None of the {len(cutouts)} cutouts has the status ok: nothing to learn from.")
-    cutouts, labels = cutouts[ok], torch.from_numpy(class_labels(table)[ok])
+    cutouts = cutouts[ok].at_zero_points(zero_points(cutouts.bands))
+    labels = torch.from_numpy(class_labels(table)[ok])
     photometry = photometry_tensor(from_cutouts(cutouts))
     taught = torch.empty(len(labels), 0)
     if teacher is not None:

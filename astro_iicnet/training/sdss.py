@@ -67,10 +67,10 @@ def build_dataset(
     """Build a labelled dataset of real sources: spectra, match, draw, cutouts, split.
 
     Spectra with a secure class (``zWarning = 0``, ``sciencePrimary``) come from SkyServer, their
-    nearest AllWISE source within 2 arcsec from CDS XMatch; one that is nearest to two spectra
-    belongs to the nearer. Each class is drawn at random; a source whose cutout is not whole is replaced by
-    the next of its class. The sets are divided by Atlas tile. Each step that is finished is kept in
-    the work folder: the same call goes on after an interrupt.
+    nearest AllWISE source within 2 arcsec from CDS XMatch; spectra less than 4.2 arcsec apart, which
+    may share one, are left out. Each class is drawn at random; a source whose cutout is not whole is
+    replaced by the next of its class. The sets are divided by Atlas tile. Each step that is finished
+    is kept in the work folder: the same call goes on after an interrupt.
 
     Parameters
     ----------

@@ -475,3 +475,18 @@ def test_weights_and_info(run, weights_file):
     told = run("info").stdout
     for word in ("python", "torch", "device", "weights"):
         assert word in told
+
+
+def test_an_error_that_nobody_foresaw_has_a_code_of_its_own(tmp_path, monkeypatch):
+    """Not 1, which says that the output is there."""
+
+    def fail(*arguments, **options):
+        raise ZeroDivisionError("out of the blue")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("astro_iicnet.classifier.read_sources", fail)
+    Table({"ra": [1.0], "dec": [2.0]}).write("list.csv")
+    result = CliRunner().invoke(main, ["classify", "list.csv", "--images", "simulated", "-o", "out.fits"])
+    assert result.exit_code == 3
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError: out of the blue" in result.stderr

@@ -96,7 +96,11 @@ def test_names_and_surveys():
     assert (source.name, source.survey, source.sources) == ("one, two", "allwise-atlas", (one, two))
     two.survey = "allwise-hips"
     assert Fallback([one, two]).survey == "allwise-atlas, allwise-hips"
-    inner = Fallback([Fixed("zero", LOST), two])
+    again = Fallback([Fixed("local", OK, LOST, LOST), two, Fixed("local", LOST, OK, LOST)])
+    assert (again.names, again.name) == (("local", "two", "local 2"), "local, two, local 2")
+    two.statuses = np.array([LOST, LOST, OK])
+    assert again.fetch(positions(3), ("W1",)).served_by.tolist() == ["local", "local 2", "two"]
+    inner = Fallback([Fixed("zero", LOST), Fixed("two", OK)])
     assert Fallback([inner, one]).fetch(positions(1), ("W1",)).served_by.tolist() == ["two"]
 
 

@@ -13,6 +13,7 @@ from astro_iicnet.fusion import catalogue
 from astro_iicnet.fusion.colours import from_table
 from astro_iicnet.fusion.networks import photometry_tensor
 from astro_iicnet.simulation.field import example_sources
+from astro_iicnet.training.calibration import tabulate_scores
 from astro_iicnet.weights.load import load_weights, new_weights, save_weights
 
 
@@ -128,6 +129,11 @@ def test_a_run_goes_on_with_the_same_choice_only(color, table, tmp_path):
     classifier.classify_file(tmp_path / "in.ecsv", output, magnitudes="columns", **options)
     with pytest.raises(IICnetError, match="choice of magnitudes"):
         classifier.classify_file(tmp_path / "in.ecsv", output, magnitudes="cutouts", resume=True, **options)
+    # The same choice, but the list has other magnitudes now: what is there was found from the old ones.
+    table["w2mpro"] -= 1.4
+    table.write(tmp_path / "in.ecsv", overwrite=True)
+    with pytest.raises(IICnetError, match="begun with other magnitudes in the list. Ask"):
+        classifier.classify_file(tmp_path / "in.ecsv", output, magnitudes="columns", resume=True, **options)
 
 
 def test_bad_choices_are_refused_before_any_work(color, table):
@@ -137,3 +143,7 @@ def test_bad_choices_are_refused_before_any_work(color, table):
         IICnetClassifier(color).classify(table["ra", "dec"], images="simulated", magnitudes="columns")
     with pytest.raises(IICnetError, match="look at the image alone"):
         IICnetClassifier().classify(table, images="simulated", magnitudes="columns")
+    scores = tabulate_scores(np.random.default_rng(1).dirichlet(np.ones(3), 300), np.arange(300) % 3)
+    path = save_weights(color.with_name("scored.safetensors"), load_weights(color), set_scores=scores)
+    with pytest.raises(IICnetError, match="coverage=0.9 and magnitudes='columns' do not go together"):
+        IICnetClassifier(path).classify(table, images="simulated", magnitudes="columns", coverage=0.9)

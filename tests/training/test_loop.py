@@ -22,6 +22,7 @@ from astro_iicnet.training.datasets import read_dataset, write_dataset
 from astro_iicnet.training.loop import HISTORY_COLUMNS, predict_logits, train
 from astro_iicnet.training.settings import TrainingSettings
 from astro_iicnet.training.simulated import SimulatedStream, simulate_dataset
+from astro_iicnet.weights import new_weights
 
 SETTINGS = TrainingSettings(epochs=4, learning_rate=0.02, batch_size=32, precision="float32")
 MANY_EPOCHS = TrainingSettings(epochs=12, learning_rate=0.02, batch_size=16, precision="float32")
@@ -274,6 +275,21 @@ def test_rows_that_are_not_ok_are_left_out(data):
         run(((none, table), validation))
     with pytest.raises(IICnetError, match="300 cutouts and 10 labels"):
         run(((cutouts, table[:10]), validation))
+
+
+def test_cutouts_of_other_zero_points_are_the_same_light(data):
+    """A source of one's own may count in other units; the preprocessing knows AllWISE's."""
+    (cutouts, table), validation = data
+    # Powers of two, so that not a bit is lost on the way.
+    others = np.asarray(cutouts.magzp) + 2.5 * np.log10([2, 0.5, 1])
+    pixels = cutouts.pixels * np.array([2, 0.5, 1], np.float32)[:, None, None]
+    moved = Cutouts(pixels, cutouts.offset, cutouts.bands, others, cutouts.status, cutouts.tile)
+    first, _ = run(((cutouts, table), validation))
+    second, _ = run(((moved, table), validation))
+    assert same_weights(first, second)
+    weights = new_weights("random-v1", bands=cutouts.bands, seed=2)
+    network = weights.model, weights.preprocess
+    np.testing.assert_array_equal(predict_logits(*network, moved[:8]), predict_logits(*network, cutouts[:8]))
 
 
 def test_loss_that_is_no_number_ends_the_training(data):
