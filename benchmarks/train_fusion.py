@@ -10,7 +10,9 @@ is half of what the fusion network learns. Written to the folder are magnitudes-
 colours), colours-sim-v2 (W1-W2 and W2-W3 alone) and fusion-sim-v2, each with its temperature fitted on
 sources of a seed of their own. Printed is the accuracy on the same fresh sources in the paper's class
 balance, with its 95 % interval and calibration error, with all magnitudes, without W3 and without W2 and W3,
-and the 95 % interval of the difference to the image alone (paired bootstrap).
+and the 95 % interval of the difference to the image alone (paired bootstrap). "image, head taught" is a
+fusion network trained in the same way on sources of which no magnitude is known: what fusion gains by its
+teacher alone.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights.load import Weights, load_weights, new_weights, save_weights
 
 TRAIN_SEED, VALIDATION_SEED, CALIBRATION_SEED, TEST_SEED = 2_100_001, 2_100_002, 2_100_003, 9_000_001
+CONTROL = "image, head taught"
 PAPER_FRACTIONS = (7298 / 21736, 7215 / 21736, 7223 / 21736)
 
 
@@ -140,7 +143,13 @@ def main() -> None:
         f"target are the probabilities of {teacher.name}."
     )
     temperature[fusion.name] = train(fusion, data, settings, options.folder, above)
-    report(image, [color, colours, fusion], temperature, data["test"])
+    control = new_weights(CONTROL, architecture="fusion", first_kernel=first_kernel, **common)
+    control.model.start_from(image.model, color.model)
+    blind = {part: without(sources, 0, 1, 2) for part, sources in data.items()}
+    train_on_magnitudes(control.model, blind["train"], blind["validation"], settings)
+    logits = magnitude_logits(control.model, blind["calibration"])
+    temperature[CONTROL] = fit_temperature(logits, blind["calibration"].labels.numpy())
+    report(image, [color, colours, control, fusion], temperature, data["test"])
 
 
 def report(
@@ -154,6 +163,8 @@ def report(
     rows = [("image alone", alone)]
     for weights in networks:
         cases = {"": test, ", W3 unknown": without(test, 2), ", W2 and W3 unknown": without(test, 1, 2)}
+        if weights.name == CONTROL:
+            cases = {"": without(test, 0, 1, 2)}
         for words, case in cases.items():
             logits = magnitude_logits(weights.model, case) / temperature[weights.name]
             rows.append((weights.name + words, logits))
