@@ -53,10 +53,9 @@ def draw_stars(n: int, rng: np.random.Generator) -> Columns:
       W1-W2 = -0.07.
     - *white dwarf* (1.2 %). Of those that W1 detects half have an M dwarf companion [5]_.
     - *dusty* (1.2 %). AGB and carbon stars, Be stars, young stars, warm discs: W1-W2 exponential
-      with mean 0.3 above the photosphere, W2-W3 up to 3.6; the reddest unsaturated Tycho stars of
-      half 0 have W1-W2 = 0.6 and W2-W3 = 3.4. W1 uniform from 7 to 16.5, for such stars
-      are luminous: of the 268 Tycho stars of half 0 with W1 from 7.6 to 8.8 seven have W2-W3 above
-      2.3, here 1.2 %.
+      with mean 0.3 above the photosphere, W2-W3 up to 3.6, as of young stars with discs. W1 uniform
+      from 7 to 16.5: such stars are luminous, and many of them bright. Range and counts are
+      assumptions; bright stars with saturated cores look alike, but are of the kind before.
     - *brown dwarf* (0.3 %). L0 to T8, fewer of the later types; W1 counts as 10^(0.6 m). SDSS DR7
       has 484 L dwarfs, about 0.1 % of its stellar spectra [6]_; the rest stands for BOSS and for T
       dwarfs.
