@@ -50,9 +50,13 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    to_tabulate, to_test = (simulate_dataset(options.n, seed=seed) for seed in (TABLE_SEED, TEST_SEED))
+    lots = {}
     for name in options.weights or [get_record()["name"]]:
         classifier = IICnetClassifier(name)
+        bands = classifier.weights_.bands
+        if bands not in lots:
+            lots[bands] = [simulate_dataset(options.n, seed=s, bands=bands) for s in (TABLE_SEED, TEST_SEED)]
+        to_tabulate, to_test = lots[bands]
         scores = tabulate_scores(*judge(classifier, *to_tabulate))
         if options.write:
             write(name, scores)

@@ -220,7 +220,10 @@ def main() -> None:
     print(f"real stars, half {options.half}: {len(found)}, star {recall:.2f} %,", counts)
 
     galaxy = open_images(options.data / "fields").fetch(GALAXY[None], bands)
-    print("galaxy of field_a:", dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4), strict=True)))
+    print(
+        "galaxy of field_a:",
+        dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4).tolist(), strict=True)),
+    )
     if bands != BANDS:
         return
 
