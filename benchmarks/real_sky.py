@@ -41,6 +41,8 @@ from astro_iicnet.simulation.surroundings import draw_neighbours, noise_field
 BANDS = ("W1", "W2", "W3")
 GALAXY = SkyCoord(121.6006, 1.0362, unit="deg")
 BINS = ((13, 14), (14, 15), (15, 16), (16, 16.5))
+W3_BINS = ((3, 5.2), (5.2, 6.5), (6.5, 8), (8, 30))
+"""Of the real stars; the brightest are deeply saturated in W1 and W2, but not in W3."""
 PER_CLASS = 3000
 GALAXY_RADIUS = 20
 """Pixels from the middle of the real field that its galaxy fills."""
@@ -218,12 +220,15 @@ def main() -> None:
     counts = {name: int((found == name).sum()) for name in CLASSES}
     recall = 100 * counts["star"] / len(found)
     print(f"real stars, half {options.half}: {len(found)}, star {recall:.2f} %,", counts)
+    w3 = get_band("W3").zero_point - 2.5 * np.log10(np.maximum(total_flux(stars)[1][:, 2], 1e-3))
+    for low, high in W3_BINS:
+        rows = (w3 >= low) & (w3 < high)
+        right = int((found[rows] == "star").sum())
+        print(f"  W3 {low} to {high}: {right} of {int(rows.sum())}")
 
     galaxy = open_images(options.data / "fields").fetch(GALAXY[None], bands)
-    print(
-        "galaxy of field_a:",
-        dict(zip(CLASSES, classifier.predict_proba(galaxy)[0].round(4).tolist(), strict=True)),
-    )
+    probabilities = [round(float(p), 4) for p in classifier.predict_proba(galaxy)[0]]
+    print("galaxy of field_a:", dict(zip(CLASSES, probabilities, strict=True)))
     if bands != BANDS:
         return
 
