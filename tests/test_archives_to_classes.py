@@ -68,7 +68,8 @@ def test_a_source_of_the_archive_is_in_the_middle_of_the_input(archive_server, c
     pixels, offset = torch.from_numpy(cutouts.pixels), torch.from_numpy(cutouts.offset)
     images = weights.preprocess(pixels, offset).numpy()
     core = np.clip(images - 0.7 * images.max(axis=(2, 3), keepdims=True), 0, None)
-    axis = np.arange(80) - 39.5
+    size = images.shape[-1]
+    axis = (np.arange(size) - (size - 1) / 2) * 80 / size  # in units of 50 arcsec / 80
     for direction in (2, 3):
         profile = core.sum(axis=5 - direction)
         assert profile @ axis / profile.sum(axis=2) == pytest.approx(0, abs=0.05)

@@ -50,7 +50,13 @@ def test_docstrings(module):
 
 def test_what_is_public():
     names = public_objects("astro_iicnet.cutouts.base")
-    assert names == ["Cutouts", "CutoutSource", "Cutouts.select_bands", "CutoutSource.fetch"]
+    assert names == [
+        "Cutouts",
+        "CutoutSource",
+        "Cutouts.select_bands",
+        "Cutouts.at_zero_points",
+        "CutoutSource.fetch",
+    ]
 
 
 def wrong(first: int, second: int) -> None:

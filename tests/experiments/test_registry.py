@@ -116,6 +116,7 @@ def test_probabilities_of_another_machine_stand_for_the_networks(made, tmp_path,
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     monkeypatch.setattr(networks, "train", None)
+    monkeypatch.setattr("astro_iicnet.models.baselines._library", missing)
     again = reproduce(tmp_path, TINY, only=["metrics", "photometry", "networks"], seed=3, progress=False)
     for name, table in again.items():
         assert table.pformat() == tables[name].pformat()
