@@ -326,9 +326,17 @@ class IICnetClassifier:
         weights = self.weights_
         origin = choose_origin(magnitudes, weights.name, weights.inputs, weights.bands, sources.table)
         judge = partial(self._judge, average=average, origin=origin)
-        known = columns_sha256(sources.table, weights.bands) if origin == "columns" else None
         job = Job(
-            sources, source, weights.record, judge, fractions, average, coverage, origin, known, progress
+            sources,
+            source,
+            weights.record,
+            judge,
+            priors=fractions,
+            average=average,
+            coverage=coverage,
+            magnitudes=origin,
+            magnitudes_sha256=columns_sha256(sources.table, weights.bands) if origin == "columns" else None,
+            progress=progress,
         )
         job.check_survey(allow_other=allow_other_survey)
         return job
