@@ -3,8 +3,9 @@
     python benchmarks/train_default.py OUTPUT.safetensors [--epochs 15] [--per-epoch 40000]
                                        [--architecture iicnet] [--size 80] [--teacher WEIGHTS]
                                        [--distillation 0.5] [--start WEIGHTS] [--bands W1,W2,W3]
-                                       [--learning-rate 2e-3] [--recipe calibrated]
-                                       [--flux-jitter 0] [--densest 16] [--seed 1] [--same]
+                                       [--learning-rate 2e-3] [--batch-size 64]
+                                       [--recipe calibrated] [--flux-jitter 0]
+                                       [--densest 16] [--seed 1] [--same]
                                        [--workers N]
 
 Every epoch is a fresh simulation and nothing is seen twice, but with --same: the epochs then repeat the
@@ -62,12 +63,13 @@ def main() -> None:
     parser.add_argument("--start", help="weights to go on from; they may have fewer bands")
     parser.add_argument("--bands", default="W1,W2,W3")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest")
+    parser.add_argument("--batch-size", type=int, default=64, help="larger ones fill a GPU")
     parser.add_argument("--recipe", default="calibrated")
     parser.add_argument("--flux-jitter", type=float, default=0.0)
     parser.add_argument(
         "--densest", type=float, default=DENSEST, help="highest star density, relative to a high latitude"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the network and of the sources to learn from")
     parser.add_argument("--same", action="store_true", help="every epoch repeats the sources of the first")
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
@@ -89,11 +91,12 @@ def main() -> None:
         "one-cycle",
         epochs=options.epochs,
         learning_rate=options.learning_rate,
+        batch_size=options.batch_size,
         flux_jitter=options.flux_jitter,
         distillation=options.distillation,
         seed=options.seed,
     )
-    stream_seed = STREAM_SEED + 100 * bool(options.start)
+    stream_seed = STREAM_SEED + 100 * bool(options.start) + 10_000 * (options.seed - 1)
     sky = {"bands": bands, "densest": options.densest}
     data: SimulatedStream | tuple[Cutouts, Table]
     if options.same:

@@ -26,12 +26,17 @@ DENSEST = 16.0
 _MARGIN = 12
 _CHUNK = 128
 _BLEND = 6.0 / PIXEL_SCALE
+# Share of the light and width [px]: what stars of W1 and W2 < 9 hold beyond 10 px over the fitted PSF,
+# and what those of W3 < 6 lack, whose broadest component is held by the calibration of the aperture.
+_WINGS = {"W1": (0.022, 11.0), "W2": (0.030, 11.5), "W3": (-0.05, 14.0)}
+# Medians of benchmarks/fit_saturation.py, W1 and W2 together.
 _SATURATION = {
-    "excess": (0, 0.45, 0.85, 1.25, 1.65, 2.05, 2.45, 2.85, 3.65, 5.0),
-    "depth": (0, 0.21, 0.42, 0.57, 0.70, 0.79, 0.86, 0.955, 0.972, 0.985),
-    "width": (4.5, 5.2, 6.0, 7.5, 8.0, 8.5, 9.0, 9.5, 10.0, 11.0),
-    "power": (2.0, 2.0, 2.0, 2.0, 2.2, 2.4, 2.6, 4.0, 4.2, 4.5),
+    "excess": (0, 0.3, 0.5, 0.7, 0.9, 1.1, 1.4, 1.65, 1.9, 2.25, 2.6, 2.9, 3.2, 3.7, 4.1, 5.0),
+    "kept": (1, 0.92, 0.79, 0.69, 0.58, 0.5, 0.43, 0.31, 0.23, 0.15, 0.07, 0.05, 0.034, 0.026, 0.02, 0.015),
+    "width": (8.6, 8.6, 8.1, 7.4, 8.1, 8.3, 8.3, 9.5, 9.6, 9.8, 10.0, 10.0, 10.0, 10.4, 10.8, 11.5),
+    "power": (2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 2.5, 2.75, 3.0, 3.2, 3.4, 3.4, 3.5, 3.9, 4.5),
 }
+_SATURATION_SCATTER = {"excess": 0.1, "kept": 0.15, "width": 0.06}
 
 
 def render(
@@ -196,6 +201,13 @@ def draw_stretch(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack([width * (1 + shape), width * (1 - shape)], axis=1).astype(np.float32)
 
 
+def _psf_components(band: str) -> list[tuple[float, float]]:
+    """Share of the light and width [px] of each Gaussian of the PSF, wings included."""
+    psf = get_band(band).psf
+    wings = [_WINGS[band]] if band in _WINGS else []
+    return [*zip(psf.fractions, psf.sigmas, strict=True), *wings]
+
+
 def point_sources(
     axis: np.ndarray, x: np.ndarray, y: np.ndarray, flux: np.ndarray, band: str, stretch: np.ndarray
 ) -> np.ndarray:
@@ -219,11 +231,10 @@ def point_sources(
     numpy.ndarray
         (N, S, S) float32 [DN].
     """
-    psf = get_band(band).psf
     images = np.zeros((len(x), len(axis), len(axis)), np.float32)
     dx = axis - x[..., None].astype(np.float32)
     dy = axis - y[..., None].astype(np.float32)
-    for fraction, sigma in zip(psf.fractions, psf.sigmas, strict=True):
+    for fraction, sigma in _psf_components(band):
         sx, sy = (np.float32(sigma) * stretch[:, i, None, None] for i in (0, 1))
         height = np.float32(fraction) * flux[..., None] / (2 * np.pi * sx * sy)
         profile_y = height * np.exp(-0.5 * (dy / sy) ** 2)
@@ -261,7 +272,6 @@ def extended_sources(
     numpy.ndarray
         (N, S, S) float32 [DN].
     """
-    psf = get_band(band).psf
     weights, widths = sersic_mixture(np.asarray(sources["sersic_n"], float))
     angle = np.radians(np.asarray(sources["position_angle"], float))
     ratio2 = np.asarray(sources["axis_ratio"], float) ** 2
@@ -275,7 +285,7 @@ def extended_sources(
     images = np.zeros((len(sources), len(axis), len(axis)), np.float32)
     for j in range(weights.shape[1]):
         size2 = (widths[:, j] * np.asarray(sources["radius"], float) / PIXEL_SCALE) ** 2
-        for fraction, sigma in zip(psf.fractions, psf.sigmas, strict=True):
+        for fraction, sigma in _psf_components(band):
             cxx = size2 * xx + (sigma * stretch[:, 0]) ** 2
             cyy = size2 * yy + (sigma * stretch[:, 1]) ** 2
             cxy = size2 * xy
@@ -313,11 +323,11 @@ def saturation_factor(
 ) -> np.ndarray:
     """How much of the light the saturated core of a bright star keeps.
 
-    ``1 - depth exp(-(r / width)**power)``, all three functions of the magnitudes by which the star
+    ``1 - (1 - kept) exp(-(r / width)**power)``, all three functions of the magnitudes by which the star
     exceeds the brightest one that is whole, a quarter of a magnitude below the saturation limit of
-    the band. Measured in W1 and W2 on stars of W3 = 3.5 to 9, which do not saturate there. The total
-    magnitude decides, also of a galaxy, whose core may be too faint to saturate: that is so for less
-    than one in a thousand. Neighbours do not saturate.
+    the band. Measured in W1 and W2 on stars of W3 = 3.8 to 9, which do not saturate there, by
+    ``benchmarks/fit_saturation.py``. The total magnitude decides, also of a galaxy, whose core may be
+    too faint to saturate: that is so for less than one in a thousand. Neighbours do not saturate.
 
     Parameters
     ----------
@@ -330,7 +340,7 @@ def saturation_factor(
     band : str
         Band name.
     rng : numpy.random.Generator
-        Source of randomness: 0.1 mag of scatter.
+        Source of randomness: 0.1 mag of scatter, 15 % in what is kept, 6 % in width.
 
     Returns
     -------
@@ -338,12 +348,15 @@ def saturation_factor(
         (N, S, S) float32, 1 where nothing saturates.
     """
     factor = np.ones((len(mag), len(axis), len(axis)), np.float32)
-    excess = get_band(band).saturation + 0.25 - mag + 0.1 * rng.standard_normal(len(mag))
+    noise = {name: scatter * rng.standard_normal(len(mag)) for name, scatter in _SATURATION_SCATTER.items()}
+    excess = get_band(band).saturation + 0.25 - mag + noise["excess"]
     rows = np.flatnonzero(excess > 0)
-    depth, width, power = (
+    kept, width, power = (
         np.interp(excess[rows], _SATURATION["excess"], _SATURATION[name])[:, None, None]
-        for name in ("depth", "width", "power")
+        for name in ("kept", "width", "power")
     )
+    depth = 1 - np.minimum(kept * np.exp(noise["kept"][rows])[:, None, None], 1)
+    width = width * np.exp(noise["width"][rows])[:, None, None]
     dx, dy = (axis - position[rows, i : i + 1] for i in (0, 1))
     radius = np.hypot(dx[:, None, :], dy[:, :, None])
     factor[rows] = 1 - depth * np.exp(-((radius / width) ** power))
