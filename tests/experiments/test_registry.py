@@ -11,7 +11,7 @@ from astropy.table import Table
 from astro_iicnet.exceptions import IICnetError, MissingLibraryError
 from astro_iicnet.experiments import networks, paper, photometry, registry, speed
 from astro_iicnet.experiments.budgets import BUDGETS, Budget
-from astro_iicnet.experiments.methods import METHODS
+from astro_iicnet.experiments.methods import METHODS, SVM
 from astro_iicnet.experiments.networks import Plan
 from astro_iicnet.experiments.registry import EXPERIMENTS, reproduce
 from astro_iicnet.labels import CLASSES
@@ -120,6 +120,9 @@ def test_probabilities_of_another_machine_stand_for_the_networks(made, tmp_path,
     again = reproduce(tmp_path, TINY, only=["metrics", "photometry", "networks"], seed=3, progress=False)
     for name, table in again.items():
         assert table.pformat() == tables[name].pformat()
+    methods = reproduce(tmp_path, TINY, only=["methods"], seed=3, progress=False)["methods"]
+    assert list(methods["accuracy"]) == list(tables["methods"]["accuracy"])
+    assert methods["parameters"][list(METHODS).index(SVM)] is np.ma.masked
     assert not list(tmp_path.rglob("*.safetensors"))
     (tmp_path / "run.json").unlink()
     with pytest.raises(IICnetError, match="iicnet.test.ecsv holds probabilities of other sources.* seed 4"):
