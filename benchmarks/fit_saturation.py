@@ -3,13 +3,14 @@
 Prints, by the magnitudes by which a star exceeds the brightest one that is whole, the medians and the
 scatter of the parameters of `astro_iicnet.simulation.render.saturation_factor`, from which its table was
 drawn by eye; and the light of unsaturated stars in rings over that of the simulated PSF, wings included,
-which should be 1.
+which should be 1. Where little is lost the data do not fix the shape: below an excess of about 1.5 the
+power, and below 0.4 the width, are those of a weak prior.
 
 Usage: python benchmarks/fit_saturation.py DATA
 
 DATA is a folder with ``real_stars.npz``, cutouts of Tycho stars; half 0 alone is looked at. A star is taken
-to have the magnitude in W1 and W2 that it has in W3, where it is not saturated: W2 comes out 0.1 mag
-fainter for the many K giants, which the share that is kept, in W2, holds as well. Needs scipy.
+to have the magnitude in W1 and W2 that it has in W3, where it is not saturated. K giants, of which there are
+many, are 0.1 mag fainter in W2, so that what is kept in W2 is a tenth too low. Needs scipy.
 """
 
 import argparse

@@ -8,7 +8,7 @@ a probability below 0.6, and the shares of the three answers. The parts:
 measured   fresh sources in the class fractions of the paper, by quality flag, S/N in W3, and beyond W1 = 16
 kinds      sources of one kind, size or mixture, however rare they are in the sample
 shifted    positions that miss the source by whole pixels, as after proper motion
-crowded    stars added, in units of the number at high galactic latitude; training had up to 16
+crowded    stars added, in units of the number at high galactic latitude; training had up to 64
 """
 
 import argparse

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--densest", type=float, default=DENSEST, help="highest star density, relative to a high latitude"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the network and of the sources to learn from")
+    parser.add_argument("--seed", type=int, default=1, choices=range(1, 11), help="of network and sources")
     parser.add_argument("--same", action="store_true", help="every epoch repeats the sources of the first")
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from astro_iicnet.results import make_results
 from astro_iicnet.sources import read_sources
 
 PROVENANCE = {
-    "weights": "iicnet-sim-v2",
+    "weights": "iicnet-sim-v3",
     "sha256": "0123456789abcdef" * 4,
     "priors": {"galaxy": 0.25, "quasar": 0.25, "star": 0.5},
     "images": "simulated  sky, 'é' and \"so\" on",

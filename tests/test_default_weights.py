@@ -13,7 +13,7 @@ from astro_iicnet.simulation.field import example_sources
 from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.simulated import simulate_dataset
 
-WEIGHTS = ("iicnet-sim-v2", "student-sim-v2", "fusion-sim-v2", "four-bands-sim-v2")
+WEIGHTS = ("iicnet-sim-v3", "student-sim-v2", "fusion-sim-v3", "four-bands-sim-v3")
 
 
 @pytest.fixture(scope="module", params=WEIGHTS)
@@ -22,7 +22,7 @@ def classifier(request):
 
 
 def test_iicnet_is_the_default():
-    assert IICnetClassifier().weights_.name == "iicnet-sim-v2"
+    assert IICnetClassifier().weights_.name == "iicnet-sim-v3"
 
 
 def test_fresh_simulated_sources(classifier):
@@ -61,7 +61,7 @@ def real_stars(path, half, bands):
 
 def test_real_stars_are_stars(classifier, shared_data):
     # The two of 0.99 lose deeply saturated stars, see docs/accuracy.rst.
-    share = 0.99 if classifier.weights_.name in ("iicnet-sim-v2", "fusion-sim-v2") else 0.995
+    share = 0.99 if classifier.weights_.name in ("iicnet-sim-v3", "fusion-sim-v3") else 0.995
     stars = real_stars(shared_data / "real_stars.npz", half=1, bands=classifier.weights_.bands)
     assert np.mean(classifier.predict(stars).filled("") == "star") >= share
 

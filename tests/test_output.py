@@ -69,7 +69,7 @@ def test_any_table_reader_sees_the_columns(tmp_path):
         assert read.colnames == make().colnames
         assert read["iicnet_p_star"].mask.tolist() == [False] * 3 + [True] * 2
     with fits.open(tmp_path / "r.fits") as hdus:
-        assert "iicnet-sim-v2" in hdus[1].header["IICNET"]
+        assert "iicnet-sim-v3" in hdus[1].header["IICNET"]
         assert hdus[1].columns["iicnet_flags"].format == "I"
 
 

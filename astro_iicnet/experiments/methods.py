@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table, vstack
 
-from astro_iicnet.exceptions import MissingLibraryError, WeightsError
+from astro_iicnet.exceptions import MissingLibraryError
 from astro_iicnet.experiments import photometry
 from astro_iicnet.experiments.colours import run_color_network, run_fusion_network
 from astro_iicnet.experiments.networks import Plan, kept, load_network, make_predictions, run_network
@@ -168,12 +168,13 @@ def compare_methods(run: Run) -> dict[str, Table]:
 
 def _costs(run: Run, name: str, method: Method) -> dict[str, Any]:
     """Size of a network, and its work for a source."""
-    if method.build is None:
+    # Only its weights tell the size of a support vector machine; kept probabilities may lack them.
+    unknown = name == SVM and not (run.folder / "networks" / SVM / "weights.safetensors").exists()
+    if method.build is None or unknown:
         return {}
     try:
         weights = load_network(run, SVM) if name == SVM else method.build(run.seed)
-    except (MissingLibraryError, WeightsError):
-        # Only the weights tell the size of a support vector machine; kept probabilities may lack them.
+    except MissingLibraryError:
         return {}
     model, n_bands, inputs = weights.model, len(weights.bands), weights.inputs
     # The arrays of a support vector machine are not trained by gradient, and so no parameters of torch.

@@ -26,10 +26,10 @@ DENSEST = 16.0
 _MARGIN = 12
 _CHUNK = 128
 _BLEND = 6.0 / PIXEL_SCALE
-# Share of the light and width [px]: what stars of W1 and W2 < 9 hold beyond 10 px over the fitted PSF,
-# and what those of W3 < 6 lack, whose broadest component is held by the calibration of the aperture.
+# Share of the light and width [px] that is added to the fitted PSF, so that bright unsaturated stars
+# agree with it beyond 10 px (second table of benchmarks/fit_saturation.py).
 _WINGS = {"W1": (0.022, 11.0), "W2": (0.030, 11.5), "W3": (-0.05, 14.0)}
-# Medians of benchmarks/fit_saturation.py, W1 and W2 together.
+# Drawn through the medians of the first table of benchmarks/fit_saturation.py, W1 and W2 together.
 _SATURATION = {
     "excess": (0, 0.3, 0.5, 0.7, 0.9, 1.1, 1.4, 1.65, 1.9, 2.25, 2.6, 2.9, 3.2, 3.7, 4.1, 5.0),
     "kept": (1, 0.92, 0.79, 0.69, 0.58, 0.5, 0.43, 0.31, 0.23, 0.15, 0.07, 0.05, 0.034, 0.026, 0.02, 0.015),
@@ -53,7 +53,8 @@ def render(
     position error; neighbours down to W1 = 19; background level, gradient and nebulosity;
     correlated noise scaled by the depth of the place; photon noise and PSF scatter of the
     sources; saturated cores; and, rarely, missing pixels. A neighbour brighter than the source and
-    within 6 arcsec is left out: the catalogue would have listed the blend under the neighbour.
+    within 6 arcsec is left out: the catalogue would have listed the blend under the neighbour. Neighbours
+    more than 12 px outside are not drawn, though the wings of the brightest would reach in.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def _render_chunk(
 
 
 def band_flux(mag: np.ndarray, band: str) -> np.ndarray:
-    """Total flux [DN] of a Vega magnitude: ``10**(0.4 (MAGZP - m))``, 0 for infinity."""
+    """Flux [DN] of a Vega magnitude, less the wings added here: ``10**(0.4 (MAGZP - m))``, 0 for infinity."""
     return (10 ** (0.4 * (get_band(band).zero_point - mag))).astype(np.float32)
 
 
@@ -325,9 +326,11 @@ def saturation_factor(
 
     ``1 - (1 - kept) exp(-(r / width)**power)``, all three functions of the magnitudes by which the star
     exceeds the brightest one that is whole, a quarter of a magnitude below the saturation limit of
-    the band. Measured in W1 and W2 on stars of W3 = 3.8 to 9, which do not saturate there, by
-    ``benchmarks/fit_saturation.py``. The total magnitude decides, also of a galaxy, whose core may be
-    too faint to saturate: that is so for less than one in a thousand. Neighbours do not saturate.
+    the band. Measured by ``benchmarks/fit_saturation.py`` on stars that do not saturate in W3, up to an
+    excess of 4.5 in W1 and 3 in W2, of which the mean is taken: real cores keep up to a quarter more
+    in W1 and less in W2. Near an excess of 0 the scatter is larger than the real one. The total magnitude
+    decides, also of a galaxy, whose core may be too faint to saturate: that is so for less than one in
+    a thousand. Neighbours do not saturate.
 
     Parameters
     ----------

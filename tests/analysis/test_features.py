@@ -17,7 +17,7 @@ def cutouts():
 
 @pytest.fixture(scope="module")
 def weights():
-    return load_weights("iicnet-sim-v2")
+    return load_weights("iicnet-sim-v3")
 
 
 def test_maps_are_those_of_the_layers(weights, cutouts):

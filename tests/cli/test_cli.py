@@ -432,19 +432,19 @@ def test_train_a_student(run):
         1,
         "-q",
     )
-    assert run(*arguments, "--teacher", "iicnet-sim-v2").exit_code == 0
+    assert run(*arguments, "--teacher", "iicnet-sim-v3").exit_code == 0
     weights = load_weights("my.safetensors")
     assert weights.preprocess.recipe.size == 36
-    assert weights.record["training_data"].endswith("1 epochs, taught by iicnet-sim-v2")
+    assert weights.record["training_data"].endswith("1 epochs, taught by iicnet-sim-v3")
     assert run(*arguments, "--overwrite").exit_code == 0
     untaught = load_weights("my.safetensors")
     assert untaught.record["training_data"].endswith("1 epochs")
     assert not torch.equal(untaught.model.head.weight, weights.model.head.weight)
-    for teacher, words in [("magnitudes-sim-v2", "looks at magnitudes"), ("iicnet-sim", "Did you mean")]:
+    for teacher, words in [("magnitudes-sim-v3", "looks at magnitudes"), ("iicnet-sim", "Did you mean")]:
         result = run(*arguments, "--overwrite", "--teacher", teacher)
         assert result.exit_code == 2
         assert words in result.stderr
-    result = run(*arguments, "--overwrite", "--teacher", "iicnet-sim-v2", "--bands", "W1,W2")
+    result = run(*arguments, "--overwrite", "--teacher", "iicnet-sim-v3", "--bands", "W1,W2")
     assert (result.exit_code, "in W1,W2,W3, the cutouts are images in W1,W2" in result.stderr) == (2, True)
 
 

@@ -36,15 +36,15 @@ def test_build_fine_tune_evaluate(run, archive_server, monkeypatch):
     assert result.stdout == ""
     _, table = read_dataset("real.fits")
     n_test = sum(table["split"] == "test")
-    more = ("--from", "iicnet-sim-v2", "--learning-rate", 1e-4, "--epochs", 1, "-q", "--device", "cpu")
+    more = ("--from", "iicnet-sim-v3", "--learning-rate", 1e-4, "--epochs", 1, "-q", "--device", "cpu")
     result = run("train", "real.fits", "-o", "tuned.safetensors", *more)
     assert result.exit_code == 0, result.output
     assert f"on {n_test} test sources" in result.stderr
-    start = get_record("iicnet-sim-v2")
+    start = get_record("iicnet-sim-v3")
     tuned = load_weights("tuned.safetensors")
-    assert tuned.record["started_from"] == {"name": "iicnet-sim-v2", "sha256": start["sha256"]}
+    assert tuned.record["started_from"] == {"name": "iicnet-sim-v3", "sha256": start["sha256"]}
     # One small step away: the network is that of the start, not one of random weights.
-    before, after = load_weights("iicnet-sim-v2").model.features[0].weight, tuned.model.features[0].weight
+    before, after = load_weights("iicnet-sim-v3").model.features[0].weight, tuned.model.features[0].weight
     assert 0 < (after - before).abs().max() < 0.01
     assert max(Table.read("tuned.history.ecsv")["learning_rate"]) <= 1e-4
     result = run("evaluate", "real.fits", "--part", "test", "--weights", "tuned.safetensors")
@@ -54,9 +54,9 @@ def test_build_fine_tune_evaluate(run, archive_server, monkeypatch):
 def test_options_that_contradict_the_start(run):
     assert run("simulate", 30, "-o", "data.fits", "--workers", 1).exit_code == 0
     for option, value in [("--first-kernel", 3), ("--recipe", "paper"), ("--bands", "W1,W2"), ("--size", 64)]:
-        result = run("train", "data.fits", "-o", "t.safetensors", "--from", "iicnet-sim-v2", option, value)
+        result = run("train", "data.fits", "-o", "t.safetensors", "--from", "iicnet-sim-v3", option, value)
         assert result.exit_code == 2
-        assert "contradicts the weights 'iicnet-sim-v2'" in result.stderr
+        assert "contradicts the weights 'iicnet-sim-v3'" in result.stderr
     result = run("evaluate", "data.fits", "--part", "test")
     assert result.exit_code == 2
     assert "leave --part out" in result.stderr

@@ -30,7 +30,7 @@ def test_the_teacher_says_what_the_classifier_says(sources):
     expected = IICnetClassifier(device="cpu").predict_proba(cutouts)
     assert taught.sum(axis=1) == pytest.approx(1, abs=1e-6)
     assert taught == pytest.approx(expected, abs=0.03)
-    assert f"iicnet-sim-v2 {get_record()['sha256'][:12]}" in repr(teacher)
+    assert f"iicnet-sim-v3 {get_record()['sha256'][:12]}" in repr(teacher)
 
 
 def test_the_teacher_picks_its_bands():

@@ -34,8 +34,8 @@ def test_the_record_says_where_it_started_and_nothing_else_of_it(weights_file, t
 
 
 def test_start_from_a_name():
-    record = start_from("iicnet-sim-v2", "mine", bands=BANDS, architecture="iicnet", first_kernel=5).record
-    assert record["started_from"]["sha256"] == get_record("iicnet-sim-v2")["sha256"]
+    record = start_from("iicnet-sim-v3", "mine", bands=BANDS, architecture="iicnet", first_kernel=5).record
+    assert record["started_from"]["sha256"] == get_record("iicnet-sim-v3")["sha256"]
 
 
 @pytest.mark.parametrize("architecture", ["iicnet", "student"])
@@ -71,7 +71,7 @@ def test_choices_that_contradict_the_start(weights_file, choices, message):
 
 def test_an_option_that_the_file_leaves_to_the_architecture():
     with pytest.raises(IICnetError, match="first_kernel=3.*have 5"):
-        start_from("iicnet-sim-v2", "mine", bands=BANDS, first_kernel=3)
+        start_from("iicnet-sim-v3", "mine", bands=BANDS, first_kernel=3)
 
 
 def test_unknown_start():

@@ -49,7 +49,7 @@ def test_it_is_read_back_and_classifies(fitted, data, tmp_path):
     # 150 sources at the accuracy of the network, less four standard errors.
     assert np.mean(found.argmax(axis=1) == labels) > 0.8
     record = load_weights(path).record
-    assert (record["name"], record["architecture"]) == ("iicnet-sim-v2-svm", "iicnet_svm")
+    assert (record["name"], record["architecture"]) == ("iicnet-sim-v3-svm", "iicnet_svm")
     assert (record["temperature"], record["set_scores"], record["metrics"]) == (1.0, None, {})
 
 

@@ -66,7 +66,7 @@ def test_empty_registry(registry):
 
 
 def test_records_of_the_package_are_true():
-    assert next(iter(read_registry())) == "iicnet-sim-v2"
+    assert next(iter(read_registry())) == "iicnet-sim-v3"
     for name, record in read_registry().items():
         path = REGISTRY_FILE.with_name(record["file"])
         assert path.is_file(), name
