@@ -1,13 +1,13 @@
 """Train the colour network and the image + colour network, and compare them with the image alone.
 
-    python benchmarks/train_fusion.py FOLDER [--image iicnet-sim-v2] [--teacher student-sim-v2]
-                                      [--n-train 150000] [--epochs 20] [--n-test 20000] [--seed 1]
-                                      [--workers N]
+    python benchmarks/train_fusion.py FOLDER [--image iicnet-sim-v3] [--teacher student-sim-v2]
+                                      [--n-train 150000] [--epochs 20] [--learning-rate 5e-4]
+                                      [--densest 64] [--n-test 20000] [--seed 1] [--workers N]
 
 Everything is simulated; all magnitudes are measured from the rendered pixels. The image branch of the
 fusion network is that of the weights ``--image``, and is not trained on; what the teacher says of an image
-is half of what the fusion network learns. Written to the folder are magnitudes-sim-v2 (magnitudes and
-colours), colours-sim-v2 (W1-W2 and W2-W3 alone) and fusion-sim-v2, each with its temperature fitted on
+is half of what the fusion network learns. Written to the folder are magnitudes-sim-v3 (magnitudes and
+colours), colours-sim-v3 (W1-W2 and W2-W3 alone) and fusion-sim-v3, each with its temperature fitted on
 sources of a seed of their own. Printed is the accuracy on the same fresh sources in the paper's class
 balance, with its 95 % interval and calibration error, with all magnitudes, without W3 and without W2 and W3,
 and the 95 % interval of the difference to the image alone (paired bootstrap). "image, head taught" is a
@@ -16,6 +16,7 @@ teacher alone.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,15 @@ def main() -> None:
     """Simulate, train, save, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--image", default="iicnet-sim-v2")
+    parser.add_argument("--image", default="iicnet-sim-v3")
     parser.add_argument("--teacher", default="student-sim-v2")
     parser.add_argument("--n-train", type=int, default=150_000)
     parser.add_argument("--n-test", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="the highest, of fusion alone")
+    parser.add_argument(
+        "--densest", type=float, default=64.0, help="highest star density to learn from, see train_default.py"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, help="processes that simulate; default: one for each core")
     options = parser.parse_args()
@@ -109,8 +114,9 @@ def main() -> None:
     teacher = Teacher(load_weights(options.teacher))
     data = {}
     for (part, n), seed in zip(sizes.items(), seeds, strict=True):
-        fractions = {"fractions": PAPER_FRACTIONS} if part == "test" else {}
-        made = simulate_dataset(n, seed=seed, workers=options.workers, **fractions)
+        sky = {"fractions": PAPER_FRACTIONS} if part == "test" else {}
+        sky |= {"densest": options.densest} if part == "train" else {}
+        made = simulate_dataset(n, seed=seed, workers=options.workers, **sky)
         asked = teacher if part == "train" else None
         data[part] = measure_sources(made, image.model, image.preprocess, teacher=asked)
     image.model.to("cpu")
@@ -118,7 +124,8 @@ def main() -> None:
     settings = TrainingSettings.preset("one-cycle", epochs=options.epochs, batch_size=256, seed=options.seed)
     about = (
         f"{options.n_train} simulated AllWISE-like sources (astro_iicnet.simulation), classes in equal "
-        f"numbers, magnitudes measured from their pixels, {options.epochs} times with bands dropped at "
+        f"numbers, at up to {options.densest:g} times the stars of a high latitude, magnitudes measured from "
+        f"their pixels, {options.epochs} times with bands dropped at "
         f"random; {settings.schedule} schedule, batches of {settings.batch_size}, seed {options.seed}; on "
         f"the CPU, image features on {choose_device('auto').type}. No observed source was used."
     )
@@ -127,9 +134,9 @@ def main() -> None:
         "size": image.preprocess.recipe.size, "seed": options.seed,
     }  # fmt: skip
     first_kernel = image.record["options"].get("first_kernel", 5)
-    color = new_weights("magnitudes-sim-v2", architecture="color", **common)
-    colours = new_weights("colours-sim-v2", architecture="color", features="colours", **common)
-    fusion = new_weights("fusion-sim-v2", architecture="fusion", first_kernel=first_kernel, **common)
+    color = new_weights("magnitudes-sim-v3", architecture="color", **common)
+    colours = new_weights("colours-sim-v3", architecture="color", features="colours", **common)
+    fusion = new_weights("fusion-sim-v3", architecture="fusion", first_kernel=first_kernel, **common)
     taught = data["train"]
     # What they know is to be their own: they are there to compare with the image.
     data["train"] = taught._replace(taught=taught.taught[:, :0])
@@ -138,15 +145,17 @@ def main() -> None:
     }
     data["train"] = taught
     fusion.model.start_from(image.model, color.model)
+    # It answers as the image network from the start; a high rate would forget what that one has learnt.
+    gentle = replace(settings, learning_rate=options.learning_rate)
     above = (
-        f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was. Half of the "
-        f"target are the probabilities of {teacher.name}."
+        f"{about} Image branch: {image.name} (SHA-256 {image.record['sha256']}), as it was; learning rate to "
+        f"{gentle.learning_rate:g}. Half of the target are the probabilities of {teacher.name}."
     )
-    temperature[fusion.name] = train(fusion, data, settings, options.folder, above)
+    temperature[fusion.name] = train(fusion, data, gentle, options.folder, above)
     control = new_weights(CONTROL, architecture="fusion", first_kernel=first_kernel, **common)
     control.model.start_from(image.model, color.model)
     blind = {part: without(sources, 0, 1, 2) for part, sources in data.items()}
-    train_on_magnitudes(control.model, blind["train"], blind["validation"], settings)
+    train_on_magnitudes(control.model, blind["train"], blind["validation"], gentle)
     logits = magnitude_logits(control.model, blind["calibration"])
     temperature[CONTROL] = fit_temperature(logits, blind["calibration"].labels.numpy())
     report(image, [color, colours, control, fusion], temperature, data["test"])

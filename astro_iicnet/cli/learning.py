@@ -138,9 +138,9 @@ def train(
     \b
     Example:
       astro-iicnet train simulated.fits -o my.safetensors --epochs 20
-      astro-iicnet train my.fits -o tuned.safetensors --from iicnet-sim-v2 --learning-rate 2e-4
+      astro-iicnet train my.fits -o tuned.safetensors --from iicnet-sim-v3 --learning-rate 2e-4
       astro-iicnet train simulated.fits -o small.safetensors --size 64 --first-kernel 3
-      astro-iicnet train simulated.fits -o quick.safetensors --architecture student --teacher iicnet-sim-v2
+      astro-iicnet train simulated.fits -o quick.safetensors --architecture student --teacher iicnet-sim-v3
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
     from astro_iicnet.training.settings import TrainingSettings

@@ -41,7 +41,7 @@ def info(name: str | None) -> None:
 
     \b
     Example:
-      astro-iicnet weights info iicnet-sim-v2
+      astro-iicnet weights info iicnet-sim-v3
     """
     from astro_iicnet.weights.find import all_records, find_record, tell_place
 
@@ -63,7 +63,7 @@ def download(names: tuple[str, ...], no_progress: bool) -> None:
 
     \b
     Example:
-      astro-iicnet weights download iicnet-sim-v2
+      astro-iicnet weights download iicnet-sim-v3
     """
     from astro_iicnet.weights.find import find_weights
 

@@ -38,7 +38,7 @@ class Weights:
 
     @property
     def name(self) -> str:
-        """Name with version, as in "iicnet-sim-v2"."""
+        """Name with version, as in "iicnet-sim-v3"."""
         return self.record["name"]
 
     @property
@@ -96,7 +96,7 @@ def new_weights(
     Parameters
     ----------
     name : str
-        Name with version, as in "iicnet-sim-v2".
+        Name with version, as in "iicnet-sim-v3".
     architecture : str, default "iicnet"
         See `~astro_iicnet.models.ARCHITECTURES`.
     bands : sequence of str, default ("W1", "W2", "W3")

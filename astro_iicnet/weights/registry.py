@@ -61,7 +61,7 @@ def get_record(name: str | None = None, path: str | Path = REGISTRY_FILE) -> dic
     Parameters
     ----------
     name : str, optional
-        As in "iicnet-sim-v2". Default: the default weights.
+        As in "iicnet-sim-v3". Default: the default weights.
     path : str or pathlib.Path, optional
         A registry file. Default: the one of the package.
 

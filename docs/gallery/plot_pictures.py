@@ -45,7 +45,7 @@ plt.show()
 # %%
 # The mean over the channels after the first convolution, the receptive field block and the attention module.
 
-maps = feature_maps(load_weights("iicnet-sim-v2"), cutouts[5:6])
+maps = feature_maps(load_weights("iicnet-sim-v3"), cutouts[5:6])
 figure, ax = plt.subplots(figsize=(9, 2.6), layout="constrained")
 plot_maps({"picture": compose_rgb(cutouts[5:6])[0]} | {name: value[0] for name, value in maps.items()}, ax=ax)
 plt.show()
