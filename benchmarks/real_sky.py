@@ -1,6 +1,6 @@
 """Check weights on real AllWISE pixels, which no training has seen.
 
-    python benchmarks/real_sky.py DATA [--weights NAME_OR_PATH] [--half 1]
+    python benchmarks/real_sky.py DATA [--weights NAME_OR_PATH] [--half 1] [--per-class 3000]
 
 DATA is a folder with ``real_stars.npz`` (cutouts of Tycho stars), ``fields/field_a-w?-int-3.fits``
 (a real field with an extended galaxy in its middle) and ``labelled_colours.parquet`` (magnitudes
@@ -43,7 +43,6 @@ GALAXY = SkyCoord(121.6006, 1.0362, unit="deg")
 BINS = ((13, 14), (14, 15), (15, 16), (16, 16.5))
 W3_BINS = ((3, 5.2), (5.2, 6.5), (6.5, 8), (8, 30))
 """Of the real stars; the brightest are deeply saturated in W1 and W2, but not in W3."""
-PER_CLASS = 3000
 GALAXY_RADIUS = 20
 """Pixels from the middle of the real field that its galaxy fills."""
 CROWDING = 3.0
@@ -88,7 +87,7 @@ def total_flux(stars: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np
     return images, flux, scatter
 
 
-def wanted_magnitudes(data: Path, half: int, rng: np.random.Generator) -> Table:
+def wanted_magnitudes(data: Path, half: int, per_class: int, rng: np.random.Generator) -> Table:
     """Magnitudes of real quasars and of the simulation's ordinary stars, W1 from 13 to 16.5.
 
     As many quasars in each bin. Those fainter than the depth of W3, where the catalogue may hold
@@ -100,9 +99,9 @@ def wanted_magnitudes(data: Path, half: int, rng: np.random.Generator) -> Table:
     detected = keep & np.isfinite(w3) & (w3 < get_band("W3").depth)
     w3 = np.where(detected, w3, w2 - rng.choice((w2 - w3)[detected & (w1 < 15)], len(w3)))
     members = [np.flatnonzero(keep & (w1 >= low) & (w1 < high)) for low, high in BINS]
-    quasars = np.concatenate([rng.choice(rows, PER_CLASS // len(BINS)) for rows in members])
-    stars = draw_sources(12 * PER_CLASS, rng, fractions=(0, 0, 1))
-    stars = stars[(stars["w1"] > BINS[0][0]) & (stars["w1"] < BINS[-1][1])][:PER_CLASS]
+    quasars = np.concatenate([rng.choice(rows, per_class // len(BINS)) for rows in members])
+    stars = draw_sources(12 * per_class, rng, fractions=(0, 0, 1))
+    stars = stars[(stars["w1"] > BINS[0][0]) & (stars["w1"] < BINS[-1][1])][:per_class]
     table = Table({"class": ["quasar"] * len(quasars) + ["star"] * len(stars)})
     for name, values in (("w1", w1), ("w2", w2), ("w3", w3)):
         table[name] = np.concatenate([values[quasars], np.asarray(stars[name])])
@@ -206,6 +205,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights")
     parser.add_argument("--half", type=int, default=1, choices=(0, 1))
+    parser.add_argument("--per-class", type=int, default=3000, help="scaled stars; sky and stars repeat")
     options = parser.parse_args()
     rng = np.random.default_rng(100 + options.half)
     classifier = IICnetClassifier(options.weights)
@@ -232,7 +232,7 @@ def main() -> None:
     if bands != BANDS:
         return
 
-    wanted = wanted_magnitudes(options.data, options.half, rng)
+    wanted = wanted_magnitudes(options.data, options.half, options.per_class, rng)
     sky = blank_stamps(read_sky(options.data), len(wanted), rng)
     simulated = blank_stamps(simulated_sky(8, rng), len(wanted), rng)
     classes = {
