@@ -144,6 +144,17 @@ def test_saturated_cores_keep_what_those_of_real_stars_keep(low, high, rng, shar
     assert_allclose(np.median(expected), np.median(kept), rtol=0.2 if low > 6 else 0.35)
 
 
+def test_saturation_takes_more_of_brighter_stars_and_spares_the_wings(rng):
+    """Medians in the core and 20 px out, from a star that is whole to one 4.3 magnitudes beyond."""
+    mags = np.repeat([9.0, 7.9, 7.1, 6.3, 5.5, 4.0], 300)
+    factor = saturation_factor(AXIS[40:], np.zeros((len(mags), 2), np.float32), mags, "W1", rng)
+    core, wing = (np.median(factor[:, 0, k].reshape(6, 300), axis=1) for k in (0, 20))
+    assert core[0] == 1
+    assert (np.diff(core) < -0.01).all()
+    assert 0.01 < core[-1] < 0.03
+    assert (wing > 0.99).all()
+
+
 def test_saturation_scatters_from_star_to_star(rng):
     mags = np.repeat([9.0, 7.0, 5.0], 500)
     factor = saturation_factor(AXIS[40:41], np.zeros((len(mags), 2), np.float32), mags, "W1", rng)
