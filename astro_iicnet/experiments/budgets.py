@@ -24,10 +24,11 @@ class Budget:
     epochs : int
         Passes over the training set, for every network.
     rates : tuple of float
-        Learning rates to choose from, by the validation loss after one epoch on a few sources; with
-        one there is no choice to make.
+        Learning rates to begin the search with, from low to high, see
+        `~astro_iicnet.experiments.rates.search_rate`; with one there is no search.
     search_sources : int
-        Number of these sources, drawn from the training set; the same for every network.
+        Number of sources, drawn from the training set, on which each rate is tried for one epoch;
+        the same for every network.
     sizes : tuple of int
         Input sizes to compare, without the 80 px of all other networks [px].
     """

@@ -14,6 +14,7 @@ from astro_iicnet.experiments.networks import (
     run_network,
 )
 from astro_iicnet.experiments.photometry import BANDS
+from astro_iicnet.experiments.rates import search_rate
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.magnitudes import (
@@ -98,7 +99,7 @@ def run_fusion_network(run: Run, name: str, image: Plan, color: str) -> Table:
 def _learn(run: Run, name: str, build: Callable[[], Weights], data: list[MeasuredSources]) -> Table:
     """Choose a learning rate, train, test."""
     train, test, validation = data
-    rate = _choose_rate(run, build, train, validation)
+    rate = _choose_rate(run, name, build, train, validation)
     weights = build()
     settings = make_settings(run, rate)
     history = train_on_magnitudes(weights.model, train, validation, settings)  # type: ignore[arg-type]
@@ -120,16 +121,18 @@ def _learn(run: Run, name: str, build: Callable[[], Weights], data: list[Measure
 
 
 def _choose_rate(
-    run: Run, build: Callable[[], Weights], train: MeasuredSources, validation: MeasuredSources
+    run: Run, name: str, build: Callable[[], Weights], train: MeasuredSources, validation: MeasuredSources
 ) -> float:
     """As `~astro_iicnet.experiments.networks.choose_rate`, on the same sources."""
-    if len(run.budget.rates) == 1:
-        return run.budget.rates[0]
+    rates = run.budget.rates
+    if len(rates) == 1:
+        return rates[0]
     rows = np.searchsorted(run.split.train, run.search_rows)
     few = MeasuredSources(*(values[rows] for values in train))
-    losses = []
-    for rate in run.budget.rates:
+
+    def loss_of(rate: float) -> float:
         settings = make_settings(run, rate, epochs=1)
         history = train_on_magnitudes(build().model, few, validation, settings)  # type: ignore[arg-type]
-        losses.append(float(history["validation_loss"][0]))
-    return run.budget.rates[int(np.argmin(losses))]
+        return float(history["validation_loss"][0])
+
+    return search_rate(rates, loss_of, run.folder / "networks" / name / "rates.ecsv")

@@ -10,6 +10,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from astro_iicnet.exceptions import DivergedError, IICnetError
+from astro_iicnet.experiments.rates import search_rate
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
@@ -132,17 +133,20 @@ def run_network(run: Run, plan: Plan) -> Table:
         training_data=data + taught,
     )
     write_table(result, predictions)
-    _remove_state(state)
+    for path in (state, state.with_suffix(".ecsv")):
+        path.unlink(missing_ok=True)
     return predictions
 
 
 def choose_rate(run: Run, plan: Plan) -> float:
     """Learning rate of lowest validation loss after one epoch on the same few sources for all networks.
 
+    See `~astro_iicnet.experiments.rates.search_rate`.
+
     Parameters
     ----------
     run : Run
-        Its budget has the rates to choose from, and the number of sources.
+        Its budget has the rates to begin with, and the number of sources.
     plan : Plan
         The network.
 
@@ -162,19 +166,7 @@ def choose_rate(run: Run, plan: Plan) -> float:
     if len(rates) == 1:
         return rates[0]
     folder = run.folder / "networks" / plan.name
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "rates.ecsv"
-    if not path.exists():
-        # The states stay until all rates are tried: after an interrupt, what is done is not done again.
-        states = [folder / f"rate-{rate:g}.state" for rate in rates]
-        losses = [_short_loss(run, plan, rate, state) for rate, state in zip(rates, states, strict=True)]
-        write_table(path, Table({"learning_rate": rates, "validation_loss": losses}))
-        for state in states:
-            _remove_state(state)
-    found = np.asarray(Table.read(path)["validation_loss"])
-    if not np.isfinite(found).any():
-        raise DivergedError(f"{plan.name}: the loss is lost with all of the learning rates {rates}.")
-    return float(rates[int(np.argmin(found))])
+    return search_rate(rates, lambda rate: _short_loss(run, plan, rate), folder / "rates.ecsv")
 
 
 def make_settings(run: Run, rate: float, epochs: int | None = None) -> TrainingSettings:
@@ -332,22 +324,22 @@ def probabilities_of(predictions: Table) -> np.ndarray:
     return np.stack([np.asarray(predictions[f"p_{name}"]) for name in CLASSES], axis=1)
 
 
-def _short_loss(run: Run, plan: Plan, rate: float, state: Path) -> float:
+def _short_loss(run: Run, plan: Plan, rate: float) -> float:
     settings = make_settings(run, rate, epochs=1)
     try:
-        history = _train(run, plan, plan.build(run.seed), settings, run.search_rows, state)
+        history = _train(run, plan, plan.build(run.seed), settings, run.search_rows)
     except DivergedError:
         return float("inf")
     return float(np.min(history["validation_loss"]))
 
 
-def _remove_state(state: Path) -> None:
-    for path in (state, state.with_suffix(".ecsv")):
-        path.unlink(missing_ok=True)
-
-
 def _train(
-    run: Run, plan: Plan, weights: Weights, settings: TrainingSettings, rows: np.ndarray, state: Path
+    run: Run,
+    plan: Plan,
+    weights: Weights,
+    settings: TrainingSettings,
+    rows: np.ndarray,
+    state: Path | None = None,
 ) -> Table:
     teacher = None
     if plan.teacher is not None:

@@ -137,20 +137,22 @@ def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     run.open()
     plan, original, calls = Plan("iicnet"), networks.train, []
 
-    def stop_at_third(*arguments, **options):
+    def stop_at_training(*arguments, **options):
         calls.append((arguments[4].learning_rate, len(arguments[2][0])))
-        if len(calls) == 3:
+        if [n for _, n in calls] == [20] * (len(calls) - 1) + [27]:
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    monkeypatch.setattr(networks, "train", stop_at_third)
+    monkeypatch.setattr(networks, "train", stop_at_training)
     with pytest.raises(KeyboardInterrupt):
         networks.run_network(run, plan)
     rates = Table.read(tmp_path / "networks" / "iicnet" / "rates.ecsv")
     best = rates["learning_rate"][np.argmin(rates["validation_loss"])]
     found = networks.run_network(run, plan)
-    # The rates are tried on 20 of the 27 sources.
-    assert calls == [(1e-4, 20), (2e-3, 20), (best, 27), (best, 27)]
+    # The rates are tried on 20 of the 27 sources, then the best is trained on all, twice begun.
+    assert {(rate, 20) for rate in rates["learning_rate"]} == set(calls[:-2])
+    assert len(calls) == len(rates) + 2
+    assert calls[-2:] == [(best, 27), (best, 27)]
     assert found.meta["learning_rate"] == best
 
 
