@@ -4,28 +4,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
-from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts import Images, open_images
 from astro_iicnet.cutouts.base import Cutouts
-from astro_iicnet.cutouts.quality import core_is_missing
+from astro_iicnet.cutouts.none import NoImages
 from astro_iicnet.exceptions import IICnetError, ImagesError
 from astro_iicnet.fusion.colours import Magnitudes, from_cutouts
-from astro_iicnet.fusion.origin import choose_origin, columns_sha256, find_magnitudes
+from astro_iicnet.fusion.origin import (
+    check_needs_no_pixels,
+    choose_origin,
+    columns_sha256,
+    find_magnitudes,
+)
+from astro_iicnet.inference import find_probabilities
 from astro_iicnet.job import Job, run_in_memory, run_to_file
-from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.labels import CLASSES
 from astro_iicnet.photometry.measurement import measure
 from astro_iicnet.priors import read_priors
 from astro_iicnet.resume import new_findings
 from astro_iicnet.sources import Sources, read_sources
 from astro_iicnet.weights import Weights, find_weights, load_weights
-
-if TYPE_CHECKING:
-    from astro_iicnet.preprocessing import Preprocess
 
 Priors = Mapping[str, float] | Sequence[float]
 
@@ -121,7 +123,7 @@ class IICnetClassifier:
         """
         cutouts = self._select_bands(cutouts)
         magnitudes = from_cutouts(cutouts) if "magnitudes" in self.weights_.inputs else None
-        return self._predict(cutouts, average, magnitudes)[0]
+        return self._predict(cutouts, magnitudes, average)[0]
 
     def predict(self, cutouts: Cutouts, *, average: bool = False) -> np.ma.MaskedArray:
         """The most probable class of each source.
@@ -151,7 +153,7 @@ class IICnetClassifier:
         self,
         table: Any,
         *,
-        images: Images = "irsa",
+        images: "Images | None" = "irsa",
         ra: str | None = None,
         dec: str | None = None,
         priors: Priors | None = None,
@@ -167,10 +169,12 @@ class IICnetClassifier:
         ----------
         table : `~astropy.table.Table`, `~astropy.coordinates.SkyCoord`, pandas.DataFrame, path or Sources
             Positions, see `~astro_iicnet.sources.read_sources`.
-        images : str, pathlib.Path, CutoutSource or list of these, default "irsa"
+        images : str, pathlib.Path, CutoutSource, list of these or None, default "irsa"
             Where the pixels come from: a name, a folder of FITS files, or an object with
             ``fetch``; see `~astro_iicnet.cutouts.open_images`. Those in a list are tried one after
-            the other, and the column ``iicnet_images`` says which one served a row.
+            the other, and the column ``iicnet_images`` says which one served a row. None: no pixels
+            are fetched; for weights that look at magnitudes alone, and have them from catalogue or
+            columns. Then all flags but ``low confidence`` are unset.
         ra, dec : str, optional
             Columns that hold the position. Default: those under the usual names.
         priors : mapping of str to float or sequence of float, optional
@@ -231,7 +235,7 @@ class IICnetClassifier:
         input: str | Path,
         output: str | Path,
         *,
-        images: Images = "irsa",
+        images: "Images | None" = "irsa",
         ra: str | None = None,
         dec: str | None = None,
         priors: Priors | None = None,
@@ -308,7 +312,7 @@ class IICnetClassifier:
     def _prepare(
         self,
         table: Any,
-        images: Images,
+        images: "Images | None",
         ra: str | None,
         dec: str | None,
         priors: Priors | None,
@@ -320,11 +324,13 @@ class IICnetClassifier:
     ) -> Job:
         fractions = None if priors is None else read_priors(priors)
         sources = read_sources(table, ra=ra, dec=dec)
-        source = open_images(images)
+        source = NoImages() if images is None else open_images(images)
         if "weights_" not in vars(self):
             find_weights(self.weights, progress=progress)  # as quietly as asked for, where it fetches
         weights = self.weights_
         origin = choose_origin(magnitudes, weights.name, weights.inputs, weights.bands, sources.table)
+        if images is None:
+            check_needs_no_pixels(origin, weights.name, weights.inputs)
         judge = partial(self._judge, average=average, origin=origin)
         job = Job(
             sources,
@@ -345,11 +351,28 @@ class IICnetClassifier:
         """Findings (N,): probabilities, status and flags."""
         cutouts = self._select_bands(cutouts)
         findings = new_findings(cutouts.status)
-        photometry = measure(cutouts)
-        magnitudes = None if origin is None else find_magnitudes(origin, sources, photometry)
-        findings["probabilities"], findings["status"] = self._predict(cutouts, average, magnitudes)
-        findings["flags"] = photometry.flags
+        photometry = None
+        if cutouts.has_pixels:
+            photometry = measure(cutouts)
+            findings["flags"] = photometry.flags
+        magnitudes = None if origin is None else find_magnitudes(origin, sources, cutouts.bands, photometry)
+        findings["probabilities"], findings["status"] = self._predict(cutouts, magnitudes, average)
         return findings
+
+    def _predict(
+        self, cutouts: Cutouts, magnitudes: Magnitudes | None, average: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (N, 3), NaN where unknown, and the status (N,)."""
+        from astro_iicnet.models.device import choose_device
+
+        return find_probabilities(
+            self.weights_,
+            cutouts,
+            magnitudes,
+            device=choose_device(self.device),
+            batch_size=self.batch_size,
+            average=average,
+        )
 
     def _select_bands(self, cutouts: Cutouts) -> Cutouts:
         """The bands of the weights, in their order."""
@@ -369,53 +392,3 @@ class IICnetClassifier:
             bands=bands,
             magzp=np.asarray(cutouts.magzp)[columns],
         )
-
-    def _predict(
-        self, cutouts: Cutouts, average: bool, magnitudes: Magnitudes | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (N, 3), NaN where unknown, and the status (N,)."""
-        import torch
-
-        from astro_iicnet.fusion.networks import apply_network, magnitude_status, photometry_tensor
-        from astro_iicnet.models.device import choose_device
-        from astro_iicnet.preprocessing import orientations
-
-        weights, device = self.weights_, choose_device(self.device)
-        preprocess = self._preprocess(cutouts.magzp).to(device)
-        temperature = float(weights.record["temperature"])
-        batch_size = self.batch_size or (32 if device.type == "cpu" else 256)
-        status = np.array(cutouts.status, dtype=np.uint8)
-        status[(status == Status.OK) & core_is_missing(cutouts.pixels, cutouts.offset)] = Status.BAD_PIXELS
-        photometry = None
-        if magnitudes is not None:
-            status = np.where(status == Status.OK, magnitude_status(weights.model, magnitudes), status)
-            photometry = photometry_tensor(magnitudes).to(device)
-        probabilities = np.full((len(cutouts), len(CLASSES)), np.nan, dtype=np.float32)
-        rows = np.flatnonzero(status == Status.OK)
-        # TF32 rounds to 10 bits: probabilities would change with the batch size in the third digit.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for start in range(0, len(rows), batch_size):
-                batch = rows[start : start + batch_size]
-                # Pixels of a FITS file are big-endian, which torch does not take.
-                pixels = torch.from_numpy(cutouts.pixels[batch].astype(np.float32)).to(device)
-                offset = torch.from_numpy(cutouts.offset[batch].astype(np.float32)).to(device)
-                images = preprocess(pixels, offset)
-                measured = None if photometry is None else photometry[torch.from_numpy(batch).to(device)]
-                found = []
-                for image in orientations(images) if average else (images,):
-                    image = image.to(memory_format=torch.channels_last)
-                    logits = apply_network(weights.model, image, measured).float()
-                    found.append(torch.softmax(logits / temperature, dim=1))
-                probabilities[batch] = torch.stack(found).mean(dim=0).cpu().numpy()
-        return probabilities, status
-
-    def _preprocess(self, magzp: np.ndarray) -> "Preprocess":
-        """The preprocessing of the weights for images of these zero points."""
-        from astro_iicnet.preprocessing import Preprocess
-
-        weights = self.weights_
-        # An image source without a single image does not know the zero points.
-        magzp = np.where(np.isfinite(magzp), magzp, zero_points(weights.bands))
-        if np.allclose(magzp, zero_points(weights.bands), rtol=0, atol=1e-4):
-            return weights.preprocess
-        return Preprocess(weights.preprocess.recipe, weights.bands, magzp)

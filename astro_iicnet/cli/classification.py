@@ -60,7 +60,8 @@ def example(output: Path, overwrite: bool) -> None:
     multiple=True,
     metavar="NAME|FOLDER",
     help="Where the pixels come from: irsa, aws, hips, simulated, or a folder of AllWISE FITS files. "
-    "Several, separated by commas or given one by one, are tried in turn.",
+    "Several, separated by commas or given one by one, are tried in turn. none: no pixels, for weights that "
+    "look at magnitudes alone (see --magnitudes).",
 )
 @click.option("--ra", metavar="COLUMN", help="Column of right ascension.  [default: by usual names]")
 @click.option("--dec", metavar="COLUMN", help="Column of declination.  [default: by usual names]")
@@ -137,7 +138,7 @@ def classify(
       astro-iicnet classify coords.csv --images irsa,aws -o classified.fits --resume
     """
     if dry_run:
-        _plan(input, parse_images(images), ra, dec, weights, chunk_size)
+        _plan(input, _images_or_none(images), ra, dec, weights, chunk_size)
         return
     from astro_iicnet.classifier import IICnetClassifier
     from astro_iicnet.output import check_storable, results_text
@@ -145,7 +146,7 @@ def classify(
 
     classifier = IICnetClassifier(weights, device=device)
     options: dict[str, Any] = {
-        "images": parse_images(images),
+        "images": _images_or_none(images),
         "ra": ra,
         "dec": dec,
         "priors": None if priors is None else _parse_priors(priors),
@@ -176,7 +177,7 @@ def classify(
 
 def _plan(
     input: Path,
-    images: str | list[str],
+    images: str | list[str] | None,
     ra: str | None,
     dec: str | None,
     weights: str | None,
@@ -190,6 +191,9 @@ def _plan(
 
     record = find_record(weights)
     sources = read_sources(input, ra=ra, dec=dec)
+    if images is None:
+        click.echo(f"{len(sources):,} sources without images: there is nothing to fetch")
+        return
     bands = tuple(record["bands"])
     chunk_size = CHUNK_SIZE if chunk_size is None else chunk_size
     click.echo(str(plan_retrieval(sources.coords, bands, images, chunk_size=chunk_size)))
@@ -201,6 +205,11 @@ def parse_images(values: tuple[str, ...]) -> str | list[str]:
         name.strip() for value in values for name in ([value] if Path(value).exists() else value.split(","))
     ]
     return names[0] if len(names) == 1 else names
+
+
+def _images_or_none(values: tuple[str, ...]) -> str | list[str] | None:
+    """As `parse_images`; None for "none"."""
+    return None if values == ("none",) else parse_images(values)
 
 
 @contextmanager

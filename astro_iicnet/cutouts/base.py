@@ -72,6 +72,11 @@ class Cutouts:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def has_pixels(self) -> bool:
+        """False where there are 0 x 0 px, as for weights that look at magnitudes alone."""
+        return self.pixels.shape[-1] > 0
+
     def __getitem__(self, rows: slice | np.ndarray) -> "Cutouts":
         """The same for some rows (slice, mask or index array)."""
         return Cutouts(

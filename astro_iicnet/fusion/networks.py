@@ -332,15 +332,15 @@ def magnitude_status(model: nn.Module, magnitudes: Magnitudes) -> np.ndarray:
     return status
 
 
-def apply_network(model: nn.Module, x: Tensor, photometry: Tensor | None) -> Tensor:
+def apply_network(model: nn.Module, x: Tensor | None, photometry: Tensor | None) -> Tensor:
     """Give any network what it looks at.
 
     Parameters
     ----------
     model : torch.nn.Module
         An image network, a `ColorNet` or a `FusionNet`.
-    x : torch.Tensor
-        (N, B, H, W) preprocessed images.
+    x : torch.Tensor or None
+        (N, B, H, W) preprocessed images; a `ColorNet` needs none.
     photometry : torch.Tensor or None
         (N, 2, B) of `photometry_tensor`; an image network needs none.
 

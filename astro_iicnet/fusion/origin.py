@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from astropy.table import Table
 
-from astro_iicnet.exceptions import IICnetError, unknown_name
+from astro_iicnet.exceptions import IICnetError, ImagesError, unknown_name
 from astro_iicnet.fusion.colours import Magnitudes, from_photometry, from_table
 from astro_iicnet.photometry.measurement import Photometry
 from astro_iicnet.sources import Sources
@@ -82,7 +82,38 @@ def columns_sha256(table: Table, bands: Sequence[str]) -> str:
     return hashlib.sha256(found.mag.tobytes() + found.upper_limit.tobytes()).hexdigest()
 
 
-def find_magnitudes(origin: str, sources: Sources, photometry: Photometry) -> Magnitudes:
+def check_needs_no_pixels(origin: str | None, weights: str, inputs: Sequence[str]) -> None:
+    """Refuse to do without images where something looks at them.
+
+    Parameters
+    ----------
+    origin : str or None
+        What `choose_origin` gave.
+    weights : str
+        Name of the weights.
+    inputs : sequence of str
+        What they look at.
+
+    Raises
+    ------
+    ImagesError
+        If the weights look at the image, or the magnitudes are measured on it.
+    """
+    if "image" in inputs:
+        raise ImagesError(
+            f"images=None (--images none), but the weights {weights!r} look at images: say where they are, "
+            "or take weights of the architecture 'color'."
+        )
+    if origin == "cutouts":
+        raise ImagesError(
+            "images=None (--images none), but magnitudes are measured on images unless magnitudes='catalog' "
+            "or 'columns' is said: say so, or where the images are."
+        )
+
+
+def find_magnitudes(
+    origin: str, sources: Sources, bands: Sequence[str], photometry: Photometry | None
+) -> Magnitudes:
     """Magnitudes of some rows of a list.
 
     Parameters
@@ -91,13 +122,15 @@ def find_magnitudes(origin: str, sources: Sources, photometry: Photometry) -> Ma
         One of `ORIGINS`.
     sources : Sources
         N rows of the list.
-    photometry : `~astro_iicnet.photometry.measurement.Photometry`
-        What was measured on their cutouts.
+    bands : sequence of str
+        Bands that are looked at.
+    photometry : `~astro_iicnet.photometry.measurement.Photometry` or None
+        What was measured on their cutouts in these bands, needed for "cutouts" alone.
 
     Returns
     -------
     Magnitudes
-        Row i for row i, in the bands of the photometry.
+        Row i for row i, in these bands.
 
     Raises
     ------
@@ -110,10 +143,10 @@ def find_magnitudes(origin: str, sources: Sources, photometry: Photometry) -> Ma
         See `~astro_iicnet.fusion.catalogue.from_catalogue`.
     """
     if origin == "columns":
-        return from_table(sources.table, photometry.bands)
+        return from_table(sources.table, bands)
     if origin == "catalog":
         # astroquery and requests are loaded for this alone.
         from astro_iicnet.fusion.catalogue import from_catalogue
 
-        return from_catalogue(sources.coords, photometry.bands)
-    return from_photometry(photometry)
+        return from_catalogue(sources.coords, bands)
+    return from_photometry(photometry)  # type: ignore[arg-type]

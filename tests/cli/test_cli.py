@@ -355,6 +355,25 @@ def test_dry_run(run, coords, tmp_path):
     assert run("classify", "coords.csv", "--dry-run", "--weights", "iicnet-nought").exit_code == 2
 
 
+def test_magnitudes_without_images(run, tmp_path):
+    """A red and a blue source, anywhere: told apart by their columns, with nothing to fetch."""
+    table = Table({"ra": [10.0, 20.0], "dec": [-70.0, 70.0], "w1mpro": [15.0, 12.0], "w2mpro": [13.8, 12.0]})
+    table["w3mpro"], table["w1sigmpro"], table["w2sigmpro"], table["w3sigmpro"] = [11.0, 11.9], 0.03, 0.03, 0.1
+    table.write("mags.csv")
+    options = ("classify", "mags.csv", "--images", "none", "--weights", "magnitudes-sim-v3")
+    planned = run(*options, "--magnitudes", "columns", "--dry-run")
+    assert planned.exit_code == 0
+    assert "2 sources without images: there is nothing to fetch" in planned.output
+    result = run(*options, "--magnitudes", "columns", "-o", "out.fits")
+    assert result.exit_code == 0
+    assert Table.read("out.fits")["iicnet_class"].tolist() == ["quasar", "star"]
+    refused = run(*options, "-o", "other.fits")
+    assert refused.exit_code == 2
+    assert "magnitudes are measured on images unless" in refused.output
+    assert run("classify", "mags.csv", "--images", "none", "-o", "other.fits").exit_code == 2
+    assert not (tmp_path / "other.fits").exists()
+
+
 def test_dry_run_needs_no_network_of_either_kind(coords, tmp_path):
     code = """
 import sys

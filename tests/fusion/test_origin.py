@@ -8,10 +8,18 @@ import torch
 from astropy.table import Table
 
 from astro_iicnet.classifier import IICnetClassifier
-from astro_iicnet.exceptions import IICnetError, RetrievalError, RetrievalWarning, SourcesError
+from astro_iicnet.exceptions import (
+    IICnetError,
+    ImagesError,
+    RetrievalError,
+    RetrievalWarning,
+    SourcesError,
+)
 from astro_iicnet.fusion import catalogue
 from astro_iicnet.fusion.colours import from_table
 from astro_iicnet.fusion.networks import photometry_tensor
+from astro_iicnet.labels import Flag
+from astro_iicnet.resume import Journal
 from astro_iicnet.simulation.field import example_sources
 from astro_iicnet.training.calibration import tabulate_scores
 from astro_iicnet.weights.load import load_weights, new_weights, save_weights
@@ -64,6 +72,57 @@ def test_columns_are_what_the_network_sees(color, table):
     np.testing.assert_allclose(probabilities(result)[known], logits.softmax(1)[known], atol=1e-6)
     assert np.isnan(probabilities(result)[2]).all()
     assert result.meta["astro_iicnet"]["magnitudes"] == "columns"
+
+
+def test_no_pixels_are_needed_for_magnitudes_from_elsewhere(color, table):
+    """The same classes, status by status, as with pixels, and anywhere on the sky."""
+    table["ra"][0] = np.nan
+    classifier = IICnetClassifier(color, device="cpu")
+    options = {"magnitudes": "columns", "progress": False}
+    with_pixels = classifier.classify(table, images="simulated", **options)
+    table["dec"] = -60.0
+    without = classifier.classify(table, images=None, average=True, **options)
+    assert without["iicnet_status"].tolist() == ["bad_coordinates", "ok", "missing_magnitudes", "ok"]
+    assert with_pixels["iicnet_status"].tolist() == without["iicnet_status"].tolist()
+    np.testing.assert_allclose(probabilities(without), probabilities(with_pixels), atol=1e-6)
+    assert set(without["iicnet_flags"]) <= {0, Flag.LOW_CONFIDENCE}
+    assert without.meta["astro_iicnet"]["images"] == "none"
+
+
+def test_no_pixels_where_they_are_looked_at(color, fusion, table):
+    classifier = IICnetClassifier(fusion, device="cpu")
+    with pytest.raises(ImagesError, match="images=None .*but the weights 'fusion-test' look at images"):
+        classifier.classify(table, images=None, magnitudes="columns")
+    with pytest.raises(ImagesError, match="images=None .*measured on images unless magnitudes='catalog'"):
+        IICnetClassifier(color, device="cpu").classify(table, images=None)
+
+
+def test_a_file_without_pixels_goes_on(color, table, tmp_path):
+    """Killed after the first chunk, resumed: the table of a run that was not."""
+    list_, output = tmp_path / "list.ecsv", tmp_path / "out.ecsv"
+    table.write(list_)
+    classifier = IICnetClassifier(color, device="cpu")
+    options = {"images": None, "magnitudes": "columns", "progress": False}
+    whole = classifier.classify(table, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "add", stop_at_second(Journal.add))
+        with pytest.raises(KeyboardInterrupt):
+            classifier.classify_file(list_, output, chunk_size=1, **options)
+    result = classifier.classify_file(list_, output, resume=True, **options)
+    np.testing.assert_allclose(probabilities(result), probabilities(whole), atol=1e-6)
+    assert result["iicnet_status"].tolist() == whole["iicnet_status"].tolist()
+
+
+def stop_at_second(add):
+    calls = []
+
+    def add_or_stop(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        add(*arguments)
+
+    return add_or_stop
 
 
 def test_a_fusion_network_looks_at_both(fusion, table):
