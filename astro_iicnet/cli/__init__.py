@@ -12,8 +12,9 @@ from astro_iicnet.cli.cutouts import cutouts
 from astro_iicnet.cli.dataset import dataset
 from astro_iicnet.cli.experiments import reproduce
 from astro_iicnet.cli.information import info
-from astro_iicnet.cli.learning import evaluate, simulate, train
+from astro_iicnet.cli.learning import evaluate, simulate
 from astro_iicnet.cli.report import report
+from astro_iicnet.cli.training import train
 from astro_iicnet.cli.weights import weights
 from astro_iicnet.exceptions import IICnetError
 

@@ -17,6 +17,11 @@ _BUDGETS = ("smoke", "cpu", "gpu")
     "3 epochs per network, in hours; gpu: the paper's 200 epochs.",
 )
 @click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Labelled cutouts in W1 to W4, as of 'dataset build'.  [default: a simulated sample]",
+)
+@click.option(
     "--epochs", type=click.IntRange(min=1), help="Epochs of every network.  [default: those of the budget]"
 )
 @click.option(
@@ -36,6 +41,7 @@ _BUDGETS = ("smoke", "cpu", "gpu")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, and no tables on stdout.")
 def reproduce(
     budget: str,
+    data: Path | None,
     epochs: int | None,
     out: Path,
     only: tuple[str, ...],
@@ -43,24 +49,28 @@ def reproduce(
     device: str,
     quiet: bool,
 ) -> None:
-    """Run the paper's experiments on simulated images; tables beside the paper's numbers.
+    """Run the paper's experiments; tables beside the paper's numbers.
 
-    All networks see the same sample, which is made once. Networks that are trained already are
-    not trained again, and an interrupted training goes on with its last epoch: run the same
-    command again. The table methods has all of them side by side; its images per second are those
-    of speed, best measured again when nothing else runs. The paper's peers need the extra 'train'.
+    All networks see the same sample, which is simulated once or comes with --data. Networks that are
+    trained already are not trained again, and an interrupted training goes on with its last epoch:
+    run the same command again. The table methods has all of them side by side; its images per second
+    are those of speed, best measured again when nothing else runs. The paper's peers need the extra
+    'train'.
 
     \b
     Example:
       astro-iicnet reproduce --budget smoke --out smoke
       astro-iicnet reproduce --budget cpu --out cpu
       astro-iicnet reproduce --budget cpu --out cpu --only speed --only methods
+      astro-iicnet reproduce --budget cpu --data sdss.fits --out real
     """
     try:
         from astro_iicnet.experiments.registry import reproduce
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is missing: pip install 'astro_iicnet[train]'.") from None
-    tables = reproduce(out, budget, epochs=epochs, only=only, seed=seed, device=device, progress=not quiet)
+    tables = reproduce(
+        out, budget, data=data, epochs=epochs, only=only, seed=seed, device=device, progress=not quiet
+    )
     for name, table in tables.items():
         if not quiet:
             click.echo(f"\n{out / name}.ecsv")

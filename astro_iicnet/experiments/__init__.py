@@ -1,1 +1,1 @@
-"""The paper's experiments, end to end, on one simulated sample; see `astro_iicnet.experiments.registry`."""
+"""The paper's experiments, end to end, on one sample; see `astro_iicnet.experiments.registry`."""

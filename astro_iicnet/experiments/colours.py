@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from astropy.table import Table
 
+from astro_iicnet.exceptions import DivergedError
 from astro_iicnet.experiments.networks import (
     Plan,
     kept,
@@ -132,7 +133,10 @@ def _choose_rate(
 
     def loss_of(rate: float) -> float:
         settings = make_settings(run, rate, epochs=1)
-        history = train_on_magnitudes(build().model, few, validation, settings)  # type: ignore[arg-type]
+        try:
+            history = train_on_magnitudes(build().model, few, validation, settings)  # type: ignore[arg-type]
+        except DivergedError:
+            return float("inf")
         return float(history["validation_loss"][0])
 
     return search_rate(rates, loss_of, run.folder / "networks" / name / "rates.ecsv")

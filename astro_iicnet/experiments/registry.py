@@ -28,6 +28,7 @@ from astro_iicnet.experiments.rows import (
 from astro_iicnet.experiments.run import Run
 from astro_iicnet.experiments.speed import measure_speed
 from astro_iicnet.labels import CLASSES
+from astro_iicnet.training.datasets import class_labels, read_dataset
 
 __all__ = ["EXPERIMENTS", "reproduce"]
 
@@ -199,13 +200,14 @@ def reproduce(
     folder: str | os.PathLike[str],
     budget: str | Budget = "smoke",
     *,
+    data: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
     only: Sequence[str] = (),
     seed: int = 1,
     device: str = "auto",
     progress: bool = True,
 ) -> dict[str, Table]:
-    """Run the paper's experiments on one simulated sample and write their tables.
+    """Run the paper's experiments on one sample and write their tables.
 
     All networks see the same images, split and seed. What is in the folder already is not done
     again: called again with the same budget and seed, an interrupted run goes on with the last epoch
@@ -219,6 +221,9 @@ def reproduce(
         in ``networks/<name>``), the tables, one ECSV file each, and the figures (``figures``).
     budget : str or Budget, default "smoke"
         How much work: a name of `~astro_iicnet.experiments.budgets.BUDGETS`, or one's own.
+    data : path, optional
+        Labelled cutouts in W1 to W4, see `~astro_iicnet.training.datasets.write_dataset`. Default: a
+        simulated sample of the budget's class sizes.
     epochs : int, optional
         Passes over the training set, in place of those of the budget.
     only : sequence of str, default all
@@ -241,12 +246,18 @@ def reproduce(
     Raises
     ------
     IICnetError
-        If a name is unknown, or the folder holds a run with another budget, epochs or seed.
+        If a name is unknown, the data cannot be used, or the folder holds a run with other data, budget,
+        epochs or seed.
     """
     for name in only:
         if name not in EXPERIMENTS:
             raise IICnetError(unknown_name("experiment", name, EXPERIMENTS))
-    run = Run(Path(folder), get_budget(budget, epochs), seed, device, progress)
+    chosen, file = get_budget(budget, epochs), None
+    if data is not None:
+        file = Path(data)
+        counts = np.bincount(class_labels(read_dataset(file)[1]), minlength=len(CLASSES))
+        chosen = replace(chosen, class_sizes=tuple(counts.tolist()))
+    run = Run(Path(folder), chosen, seed, device, progress, file)
     run.open()
     tables: dict[str, Table] = {}
     for name, experiment in EXPERIMENTS.items():

@@ -14,11 +14,17 @@ from astropy.table import Table, vstack
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.experiments.budgets import BUDGETS, Budget
-from astro_iicnet.training.datasets import Split, class_labels, read_dataset, split, write_dataset
+from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.training.datasets import Split, class_labels, read_dataset, write_dataset
 from astro_iicnet.training.simulated import simulate_dataset
+from astro_iicnet.training.splits import dataset_split
+from astro_iicnet.weights.registry import sha256
 
 BANDS = ("W1", "W2", "W3", "W4")
 """Bands of the sample; most networks look at the first three."""
+
+SURVEY = "allwise-atlas"
+"""Survey of the sample, for which the networks are made."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Run:
         A torch device, or "auto".
     progress : bool
         Show progress on stderr.
+    data : pathlib.Path, optional
+        Labelled cutouts in W1 to W4, a file of `~astro_iicnet.training.datasets.write_dataset`, in
+        place of the budget's simulated sample. Its column ``split`` counts, if there is one.
     """
 
     folder: Path
@@ -44,6 +53,7 @@ class Run:
     seed: int
     device: str
     progress: bool
+    data: Path | None = None
 
     def open(self) -> None:
         """Make the folder, or see that it is of the same run.
@@ -51,11 +61,14 @@ class Run:
         Raises
         ------
         IICnetError
-            If it holds another run.
+            If it holds another run, or the data cannot be used.
         """
+        mine: dict[str, Any] = {"budget": self.budget.to_dict(), "seed": self.seed}
+        if self.data is not None:
+            self._check_data()
+            mine["data_sha256"] = sha256(self.data)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "run.json"
-        mine = {"budget": self.budget.to_dict(), "seed": self.seed}
         if not path.exists():
             write_text(path, json.dumps(mine, indent=1))
         theirs = json.loads(path.read_text(encoding="utf-8"))
@@ -67,7 +80,9 @@ class Run:
 
     @cached_property
     def sample(self) -> tuple[Cutouts, Table]:
-        """The labelled cutouts that all networks see, simulated once and kept."""
+        """The labelled cutouts that all networks see: those given, or simulated once and kept."""
+        if self.data is not None:
+            return read_dataset(self.data)
         path = self.folder / "sample.fits"
         if not path.exists():
             write_dataset(path, *self._simulate())
@@ -80,8 +95,19 @@ class Run:
 
     @cached_property
     def split(self) -> Split:
-        """Rows of the sample for training, test and validation."""
-        return split(self.labels, seed=self.seed)
+        """Rows of the sample for training, test and validation, all with usable pixels."""
+        cutouts, table = self.sample
+        ok = np.flatnonzero(cutouts.status == Status.OK)
+        return Split(*(ok[part] for part in dataset_split(table[ok], seed=self.seed)))
+
+    @property
+    def about(self) -> str:
+        """What the sample is, in words."""
+        return (
+            "simulated AllWISE-like cutouts (astro_iicnet.simulation)"
+            if self.data is None
+            else self.data.name
+        )
 
     @cached_property
     def search_rows(self) -> np.ndarray:
@@ -127,7 +153,7 @@ class Run:
             "budget": self.budget.to_dict(),
             "seed": self.seed,
             "command": self._command(),
-            "data": "simulated AllWISE-like cutouts (astro_iicnet.simulation), test set",
+            "data": f"{self.about}, test set",
             "astro_iicnet": version("astro_iicnet"),
             "paper": "Zhao et al. 2023, RAA 23, 085010",
         }
@@ -139,7 +165,20 @@ class Run:
         name, epochs = self.budget.name, self.budget.epochs
         changed = name in BUDGETS and BUDGETS[name].epochs != epochs
         longer = f" --epochs {epochs}" if changed else ""
-        return f"astro-iicnet reproduce --budget {name}{longer} --seed {self.seed} --out DIR"
+        data = "" if self.data is None else f" --data {self.data.name}"
+        return f"astro-iicnet reproduce --budget {name}{longer}{data} --seed {self.seed} --out DIR"
+
+    def _check_data(self) -> None:
+        cutouts, table = self.sample
+        survey = table.meta.get("survey", SURVEY)
+        if survey != SURVEY:
+            raise IICnetError(f"{self.data} is of the survey {survey!r}: expected {SURVEY!r}.")
+        cutouts.select_bands(BANDS)
+        for name, part in self.split._asdict().items():
+            if not np.bincount(self.labels[part], minlength=len(CLASSES)).all():
+                raise IICnetError(
+                    f"{self.data}: the part {name} lacks a class; {', '.join(CLASSES)} are needed in each."
+                )
 
     def _simulate(self) -> tuple[Cutouts, Table]:
         """Each class by itself: the numbers are exact, and a class does not depend on another's number."""

@@ -66,7 +66,7 @@ def measure_speed(run: Run) -> dict[str, Table]:
         if row["network"] in notes:
             row["note"] = notes[row["network"]]
     table = make_table(rows)
-    table.meta = {"sources": n, "rounds": ROUNDS, "data": "simulated AllWISE-like cutouts"}
+    table.meta = {"sources": n, "rounds": ROUNDS, "data": run.about}
     return {"speed": table}
 
 

@@ -2,8 +2,9 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -80,6 +81,28 @@ def split(labels: np.ndarray, *, seed: int = 0) -> Split:
         for part, piece in zip(parts, np.split(rows, [n_train, n_train + n_test]), strict=True):
             part.append(piece)
     return Split(*(np.sort(np.concatenate(part or [np.empty(0, int)])).astype(np.int64) for part in parts))
+
+
+def check_survey(survey: str, record: Mapping[str, Any]) -> None:
+    """Refuse cutouts of another survey than that of some weights.
+
+    Parameters
+    ----------
+    survey : str
+        Survey of the cutouts, as in "allwise-atlas".
+    record : mapping
+        Record of the weights.
+
+    Raises
+    ------
+    IICnetError
+        If the two differ.
+    """
+    if survey != record["survey"]:
+        raise IICnetError(
+            f"The cutouts are of the survey {survey!r}; the weights {record['name']!r} were trained on "
+            f"{record['survey']!r}, which differs in resolution, noise or flux scale: take others."
+        )
 
 
 def write_dataset(path: str | os.PathLike[str], cutouts: Cutouts, table: Table) -> None:

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.fusion.networks import ColorNet, FusionNet
 from astro_iicnet.models import ARCHITECTURES
+from astro_iicnet.models.svm import IICnetSVM
 from astro_iicnet.weights.load import Weights, load_weights, new_weights
 from astro_iicnet.weights.registry import OPTIONAL
 
@@ -78,6 +82,30 @@ def start_from(
     new = {"name": name} | OPTIONAL | {key: weights.record[key] for key in kept}
     new["started_from"] = {"name": weights.name, "sha256": record["sha256"]}
     return Weights(new, weights.model, weights.preprocess)
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Refuse a network that does not learn from images by gradient.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+
+    Raises
+    ------
+    IICnetError
+        If it has a support vector machine, or looks at magnitudes.
+    """
+    if isinstance(model, IICnetSVM):
+        raise IICnetError(
+            "A support vector machine is fitted, not trained: see astro_iicnet.training.svm.fit_svm."
+        )
+    if isinstance(model, ColorNet | FusionNet):
+        raise IICnetError(
+            f"A {type(model).__name__} looks at magnitudes: see astro_iicnet.training.fusion, or "
+            "'astro-iicnet train --architecture'."
+        )
 
 
 def _widen(weights: Weights, bands: tuple[str, ...]) -> Weights:

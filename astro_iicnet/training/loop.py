@@ -25,6 +25,7 @@ from astro_iicnet.training.augmentation import dihedral, jitter_flux
 from astro_iicnet.training.batchnorm import restart_statistics, settling_step
 from astro_iicnet.training.datasets import class_labels
 from astro_iicnet.training.distillation import Teacher, ask
+from astro_iicnet.training.finetune import check_trainable
 from astro_iicnet.training.settings import TrainingSettings, learning_rate
 from astro_iicnet.training.simulated import SimulatedStream
 from astro_iicnet.training.state import load_state, read_record, save_state, write_whole
@@ -106,10 +107,12 @@ def train(
     Raises
     ------
     IICnetError
-        If the data do not fit together, or the checkpoint is of another training.
+        If the data do not fit together, the checkpoint is of another training, or the network is not one
+        that learns from images by gradient.
     DivergedError
         If the loss is no longer a number.
     """
+    check_trainable(model)
     path = None if checkpoint is None else Path(checkpoint)
     run = _Run(model, preprocess, settings, choose_device(device))
     record: dict[str, Any] = {

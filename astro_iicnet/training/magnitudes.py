@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from astro_iicnet.allwise.bands import zero_points
 from astro_iicnet.cutouts.base import Cutouts
-from astro_iicnet.exceptions import IICnetError
+from astro_iicnet.exceptions import DivergedError, IICnetError
 from astro_iicnet.fusion.colours import from_cutouts
 from astro_iicnet.fusion.networks import ColorNet, FusionNet, drop_bands, photometry_tensor
 from astro_iicnet.labels import Status
@@ -138,8 +138,10 @@ def train_on_magnitudes(
 
     Raises
     ------
+    DivergedError
+        If the loss is no longer a number.
     IICnetError
-        If the loss is no longer a number, or the training data know too little of a band.
+        If the training data know too little of a band.
     """
     if isinstance(model, ColorNet):
         model.fit_standardisation(train_data.photometry)
@@ -154,7 +156,7 @@ def train_on_magnitudes(
         logits = torch.from_numpy(magnitude_logits(model, validation_data))
         loss = cross_entropy(logits, validation_data.labels).item()
         if not math.isfinite(train_loss + loss):
-            raise IICnetError(
+            raise DivergedError(
                 f"The loss is no longer a number in epoch {epoch + 1}: "
                 f"lower learning_rate={settings.learning_rate}."
             )

@@ -358,7 +358,12 @@ def test_dry_run(run, coords, tmp_path):
 def test_magnitudes_without_images(run, tmp_path):
     """A red and a blue source, anywhere: told apart by their columns, with nothing to fetch."""
     table = Table({"ra": [10.0, 20.0], "dec": [-70.0, 70.0], "w1mpro": [15.0, 12.0], "w2mpro": [13.8, 12.0]})
-    table["w3mpro"], table["w1sigmpro"], table["w2sigmpro"], table["w3sigmpro"] = [11.0, 11.9], 0.03, 0.03, 0.1
+    table["w3mpro"], table["w1sigmpro"], table["w2sigmpro"], table["w3sigmpro"] = (
+        [11.0, 11.9],
+        0.03,
+        0.03,
+        0.1,
+    )
     table.write("mags.csv")
     options = ("classify", "mags.csv", "--images", "none", "--weights", "magnitudes-sim-v3")
     planned = run(*options, "--magnitudes", "columns", "--dry-run")
@@ -450,14 +455,16 @@ def test_train_a_student(run):
         "--epochs",
         1,
         "-q",
+        "--device",
+        "cpu",
     )
     assert run(*arguments, "--teacher", "iicnet-sim-v3").exit_code == 0
     weights = load_weights("my.safetensors")
     assert weights.preprocess.recipe.size == 36
-    assert weights.record["training_data"].endswith("1 epochs, taught by iicnet-sim-v3")
+    assert weights.record["training_data"].endswith("1 epochs on cpu, taught by iicnet-sim-v3")
     assert run(*arguments, "--overwrite").exit_code == 0
     untaught = load_weights("my.safetensors")
-    assert untaught.record["training_data"].endswith("1 epochs")
+    assert untaught.record["training_data"].endswith("1 epochs on cpu")
     assert not torch.equal(untaught.model.head.weight, weights.model.head.weight)
     for teacher, words in [("magnitudes-sim-v3", "looks at magnitudes"), ("iicnet-sim", "Did you mean")]:
         result = run(*arguments, "--overwrite", "--teacher", teacher)

@@ -14,7 +14,9 @@ from astro_iicnet.experiments.budgets import BUDGETS, Budget
 from astro_iicnet.experiments.methods import METHODS, SVM
 from astro_iicnet.experiments.networks import Plan
 from astro_iicnet.experiments.registry import EXPERIMENTS, reproduce
-from astro_iicnet.labels import CLASSES
+from astro_iicnet.labels import CLASSES, Status
+from astro_iicnet.training.datasets import read_dataset, write_dataset
+from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.weights import load_weights
 
 TINY = Budget("tiny", (31, 32, 33), "one-cycle", 1, (1e-3,), 20, (64,))
@@ -154,6 +156,56 @@ def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     assert len(calls) == len(rates) + 2
     assert calls[-2:] == [(best, 27), (best, 27)]
     assert found.meta["learning_rate"] == best
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A dataset that names its parts, of which every tenth cutout is not usable."""
+    cutouts, table = simulate_dataset(90, seed=8, bands=("W1", "W2", "W3", "W4"), workers=1)
+    table["split"] = np.resize(["train", "test", "train", "validation", "train"], 90)
+    cutouts.status[::10] = Status.BAD_PIXELS
+    cutouts.pixels[::10] = np.nan
+    path = tmp_path / "mine.fits"
+    write_dataset(path, cutouts, table)
+    return path
+
+
+def test_data_of_ones_own(labelled, tmp_path):
+    """The same command; what is tested are the usable rows that the data call the test set."""
+    out = tmp_path / "out"
+    tables = reproduce(out, TINY, data=labelled, only=["metrics"], device="cpu", progress=False)
+    cutouts, table = read_dataset(labelled)
+    tested = np.flatnonzero((table["split"] == "test") & (np.arange(90) % 10 > 0))
+    found = Table.read(out / "networks" / "iicnet" / "test.ecsv")
+    np.testing.assert_array_equal(found["row"], tested)
+    np.testing.assert_array_equal(found["class"], table["class"][tested])
+    assert tables["metrics"]["n"].sum() == len(tested)
+    meta = tables["metrics"].meta
+    assert meta["data"] == "mine.fits, test set"
+    assert "--data mine.fits" in meta["command"]
+    assert meta["budget"]["class_sizes"] == [int((table["class"] == name).sum()) for name in CLASSES]
+    assert not (out / "sample.fits").exists()
+    with pytest.raises(IICnetError, match="holds experiments of"):
+        reproduce(out, TINY, only=["metrics"], progress=False)
+
+
+def test_data_that_will_not_do(labelled, tmp_path):
+    cutouts, table = read_dataset(labelled)
+    table.meta["survey"] = "allwise-hips"
+    write_dataset(tmp_path / "hips.fits", cutouts, table)
+    table.meta.pop("survey")
+    write_dataset(tmp_path / "three.fits", cutouts.select_bands(["W1", "W2", "W3"]), table)
+    table["split"] = "train"
+    write_dataset(tmp_path / "parts.fits", cutouts, table)
+    for name, message in [
+        ("hips.fits", "is of the survey 'allwise-hips': expected 'allwise-atlas'"),
+        ("three.fits", "W4 is missing"),
+        ("parts.fits", "the part test lacks a class"),
+        ("none.fits", "No dataset at"),
+    ]:
+        with pytest.raises(IICnetError, match=message):
+            reproduce(tmp_path / "out", TINY, data=tmp_path / name, progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_is_of_one_run(made):
