@@ -276,7 +276,7 @@ class IICnetClassifier:
             folder of images ``no_coverage`` too), of an unfinished run or of a finished output. That
             output must be in a format that keeps the provenance: FITS, ECSV, Parquet or VOTable.
         chunk_size : int, optional
-            Sources at a time. Default: 2048, or that of the run that goes on.
+            Sources at a time. Default: 2048, without images 20,000, or that of the run that goes on.
 
         Returns
         -------
@@ -329,6 +329,11 @@ class IICnetClassifier:
             find_weights(self.weights, progress=progress)  # as quietly as asked for, where it fetches
         weights = self.weights_
         origin = choose_origin(magnitudes, weights.name, weights.inputs, weights.bands, sources.table)
+        if average and "image" not in weights.inputs:
+            raise IICnetError(
+                f"average=True, but the weights {weights.name!r} look at no image, which could be turned: "
+                "leave it out."
+            )
         if images is None:
             check_needs_no_pixels(origin, weights.name, weights.inputs)
         judge = partial(self._judge, average=average, origin=origin)

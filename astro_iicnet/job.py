@@ -14,8 +14,10 @@ from astropy.table import Column, Table
 
 from astro_iicnet.cutouts.base import Cutouts, CutoutSource
 from astro_iicnet.cutouts.local import LocalFolder
+from astro_iicnet.cutouts.none import NoImages
 from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, check_chunk_size, retrieve
 from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalWarning
+from astro_iicnet.fusion.origin import QUERY_SIZE
 from astro_iicnet.labels import CLASSES, Status
 from astro_iicnet.output import check_output, check_storable, read_results, write_results
 from astro_iicnet.prediction_sets import find_thresholds, prediction_sets
@@ -109,6 +111,11 @@ class Job:
     def folders(self) -> list[str]:
         """The folders among them."""
         return [str(member.path.resolve()) for member in self.members if isinstance(member, LocalFolder)]
+
+    @property
+    def chunk_size(self) -> int:
+        """Sources at a time, unless one is asked for: without pixels as many as a query to the catalogue takes."""
+        return QUERY_SIZE if isinstance(self.source, NoImages) else CHUNK_SIZE
 
     def may_come_later(self, findings: np.ndarray) -> np.ndarray:
         """Rows whose images could not be had, but may be another time.
@@ -256,7 +263,7 @@ def run_in_memory(job: Job) -> Table:
         The result table.
     """
     findings = new_findings(job.sources.status)
-    for rows, found in job.find(np.flatnonzero(findings["status"] == Status.OK), CHUNK_SIZE):
+    for rows, found in job.find(np.flatnonzero(findings["status"] == Status.OK), job.chunk_size):
         findings[rows] = found
     return job.results(findings)
 
@@ -346,7 +353,7 @@ def _go_on(
 ) -> np.ndarray:
     """Findings of the whole list: what is known, in the journal or else as given, and the rest."""
     if journal.is_new:
-        chunk_size = chunk_size or CHUNK_SIZE
+        chunk_size = chunk_size or job.chunk_size
     run = journal.begin(job.provenance() | {"chunk_size": chunk_size}, found)
     findings = new_findings(job.sources.status)
     known = journal.read(findings)

@@ -93,7 +93,9 @@ def example(output: Path, overwrite: bool) -> None:
 @click.option(
     "--retry-failed", is_flag=True, help="With --resume: do again the rows whose images could not be had."
 )
-@click.option("--chunk-size", type=int, metavar="N", help="Sources at a time.  [default: 2048]")
+@click.option(
+    "--chunk-size", type=int, metavar="N", help="Sources at a time.  [default: 2048; 20,000 without images]"
+)
 @click.option("--dry-run", is_flag=True, help="Say what there is to fetch and what it costs, and end.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but warnings and errors.")
@@ -138,7 +140,7 @@ def classify(
       astro-iicnet classify coords.csv --images irsa,aws -o classified.fits --resume
     """
     if dry_run:
-        _plan(input, _images_or_none(images), ra, dec, weights, chunk_size)
+        _plan(input, _images_or_none(images), ra, dec, weights, magnitudes, chunk_size)
         return
     from astro_iicnet.classifier import IICnetClassifier
     from astro_iicnet.output import check_storable, results_text
@@ -181,20 +183,25 @@ def _plan(
     ra: str | None,
     dec: str | None,
     weights: str | None,
+    magnitudes: str | None,
     chunk_size: int | None,
 ) -> None:
     """Print what there is to fetch; neither torch nor a server is needed."""
     from astro_iicnet.cutouts.plan import plan_retrieval
     from astro_iicnet.cutouts.retrieve import CHUNK_SIZE
+    from astro_iicnet.fusion.origin import INPUTS, check_needs_no_pixels, choose_origin
     from astro_iicnet.sources import read_sources
     from astro_iicnet.weights.find import find_record
 
     record = find_record(weights)
     sources = read_sources(input, ra=ra, dec=dec)
-    if images is None:
-        click.echo(f"{len(sources):,} sources without images: there is nothing to fetch")
-        return
     bands = tuple(record["bands"])
+    inputs = INPUTS.get(record["architecture"], ("image",))
+    origin = choose_origin(magnitudes, record["name"], inputs, bands, sources.table)
+    if images is None:
+        check_needs_no_pixels(origin, record["name"], inputs)
+        click.echo(f"{len(sources):,} sources without images: there are no pixels to fetch")
+        return
     chunk_size = CHUNK_SIZE if chunk_size is None else chunk_size
     click.echo(str(plan_retrieval(sources.coords, bands, images, chunk_size=chunk_size)))
 

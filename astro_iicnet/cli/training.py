@@ -116,6 +116,7 @@ def train(
       astro-iicnet train my.fits -o both.safetensors --architecture fusion --from iicnet-sim-v3
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
+    from astro_iicnet.fusion.origin import INPUTS
     from astro_iicnet.training.settings import TrainingSettings
 
     check_writable(output, overwrite)
@@ -129,7 +130,7 @@ def train(
     parts = _read_parts(dataset, bands, settings.seed)
     survey = str(parts["train"][1].meta.get("survey", "allwise-atlas"))
     taught_by = None if teacher is None else _teacher(teacher, parts["train"][0].bands, survey, device)
-    if architecture in ("color", "fusion"):
+    if architecture in INPUTS:
         _refuse(network | _said({"flux_jitter": flux_jitter or None}), architecture)
         trained = _train_on_magnitudes(
             parts, output.stem, architecture, start, survey, network, settings, taught_by, device

@@ -9,11 +9,9 @@ from astropy.table import Table
 
 from astro_iicnet.exceptions import RetrievalError, RetrievalWarning
 from astro_iicnet.fusion.colours import BANDS, Magnitudes, from_table, make_magnitudes
+from astro_iicnet.fusion.origin import QUERY_SIZE
 from astro_iicnet.fusion.xmatch import match_allwise
 from astro_iicnet.labels import Status
-
-BATCH = 20_000
-"""Positions in one query."""
 
 
 def from_catalogue(
@@ -56,8 +54,8 @@ def from_catalogue(
     limit = np.zeros((n, len(bands)), dtype=bool)
     asked = np.flatnonzero(np.isfinite(coords.icrs.ra.deg) & np.isfinite(coords.icrs.dec.deg))
     failed, problem = [], None
-    for start in range(0, len(asked), BATCH):
-        rows = asked[start : start + BATCH]
+    for start in range(0, len(asked), QUERY_SIZE):
+        rows = asked[start : start + QUERY_SIZE]
         try:
             found = match(coords[rows])
         except RetrievalError as caught:

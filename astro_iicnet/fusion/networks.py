@@ -255,9 +255,6 @@ class FusionNet(nn.Module):
 ARCHITECTURES: dict[str, type[nn.Module]] = {"color": ColorNet, "fusion": FusionNet}
 """What weights may name as their architecture, beside those of `astro_iicnet.models`."""
 
-INPUTS: dict[str, tuple[str, ...]] = {"color": ("magnitudes",), "fusion": ("image", "magnitudes")}
-"""What a network of these architectures looks at; all others look at the image."""
-
 
 def build_model(architecture: str, **options: Any) -> nn.Module:
     """A fresh network of a named architecture, with or without magnitudes.

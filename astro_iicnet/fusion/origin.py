@@ -14,6 +14,13 @@ ORIGINS: tuple[str, ...] = ("cutouts", "catalog", "columns")
 """Measured on the cutouts, looked up in the AllWISE catalogue, or read from the columns of the list."""
 
 
+INPUTS: dict[str, tuple[str, ...]] = {"color": ("magnitudes",), "fusion": ("image", "magnitudes")}
+"""What a network of these architectures looks at; all others look at the image."""
+
+QUERY_SIZE = 20_000
+"""Positions in one query to the AllWISE catalogue."""
+
+
 def choose_origin(
     magnitudes: str | None, weights: str, inputs: Sequence[str], bands: Sequence[str], table: Table
 ) -> str | None:

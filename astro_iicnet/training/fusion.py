@@ -5,13 +5,9 @@ from collections.abc import Mapping, Sequence
 from astropy.table import Table
 
 from astro_iicnet.exceptions import IICnetError
-from astro_iicnet.fusion.networks import INPUTS
 from astro_iicnet.training.magnitudes import MeasuredSources, train_on_magnitudes
 from astro_iicnet.training.settings import TrainingSettings
 from astro_iicnet.weights import Weights, new_weights
-
-ARCHITECTURES: tuple[str, ...] = tuple(INPUTS)
-"""The networks that are trained here and not by `astro_iicnet.training.loop.train`."""
 
 
 def train_color_weights(

@@ -49,7 +49,7 @@ class Weights:
     @property
     def inputs(self) -> tuple[str, ...]:
         """What the network takes, in this order: "image", "magnitudes" or both."""
-        from astro_iicnet.fusion.networks import INPUTS
+        from astro_iicnet.fusion.origin import INPUTS
 
         return INPUTS.get(self.record["architecture"], ("image",))
 

@@ -368,7 +368,8 @@ def test_magnitudes_without_images(run, tmp_path):
     options = ("classify", "mags.csv", "--images", "none", "--weights", "magnitudes-sim-v3")
     planned = run(*options, "--magnitudes", "columns", "--dry-run")
     assert planned.exit_code == 0
-    assert "2 sources without images: there is nothing to fetch" in planned.output
+    assert "2 sources without images: there are no pixels to fetch" in planned.output
+    assert run("classify", "mags.csv", "--images", "none", "--dry-run").exit_code == 2
     result = run(*options, "--magnitudes", "columns", "-o", "out.fits")
     assert result.exit_code == 0
     assert Table.read("out.fits")["iicnet_class"].tolist() == ["quasar", "star"]

@@ -32,7 +32,7 @@ def allwise(coords: SkyCoord) -> Table:
 
 @pytest.mark.parametrize("batch", [1, 2, 20_000])
 def test_rows_keep_their_places(monkeypatch, batch):
-    monkeypatch.setattr(catalogue, "BATCH", batch)
+    monkeypatch.setattr(catalogue, "QUERY_SIZE", batch)
     asked = []
 
     def match(coords):
@@ -49,7 +49,7 @@ def test_rows_keep_their_places(monkeypatch, batch):
 
 
 def test_a_service_that_fails_ends_no_list(monkeypatch):
-    monkeypatch.setattr(catalogue, "BATCH", 2)
+    monkeypatch.setattr(catalogue, "QUERY_SIZE", 2)
 
     def match(coords):
         if coords.ra.deg[0] == 10:

@@ -81,7 +81,7 @@ def test_no_pixels_are_needed_for_magnitudes_from_elsewhere(color, table):
     options = {"magnitudes": "columns", "progress": False}
     with_pixels = classifier.classify(table, images="simulated", **options)
     table["dec"] = -60.0
-    without = classifier.classify(table, images=None, average=True, **options)
+    without = classifier.classify(table, images=None, **options)
     assert without["iicnet_status"].tolist() == ["bad_coordinates", "ok", "missing_magnitudes", "ok"]
     assert with_pixels["iicnet_status"].tolist() == without["iicnet_status"].tolist()
     np.testing.assert_allclose(probabilities(without), probabilities(with_pixels), atol=1e-6)
@@ -95,6 +95,26 @@ def test_no_pixels_where_they_are_looked_at(color, fusion, table):
         classifier.classify(table, images=None, magnitudes="columns")
     with pytest.raises(ImagesError, match="images=None .*measured on images unless magnitudes='catalog'"):
         IICnetClassifier(color, device="cpu").classify(table, images=None)
+    with pytest.raises(IICnetError, match="average=True, but the weights 'color-test' look at no image"):
+        IICnetClassifier(color, device="cpu").classify(table, images="simulated", average=True)
+
+
+def test_the_catalogue_is_asked_in_large_chunks_without_pixels(color, table, monkeypatch):
+    asked = []
+
+    def match(coords):
+        asked.append(len(coords))
+        found = Table(table[:1]["w1mpro", "w2mpro", "w3mpro", "w1sigmpro", "w2sigmpro", "w3sigmpro"])
+        found["row"] = [0]
+        return found
+
+    monkeypatch.setattr(catalogue, "from_catalogue", partial(catalogue.from_catalogue, match=match))
+    many = Table({"ra": np.linspace(0, 359, 25_000), "dec": np.linspace(-80, 80, 25_000)})
+    result = IICnetClassifier(color, device="cpu").classify(
+        many, images=None, magnitudes="catalog", progress=False
+    )
+    assert asked == [20_000, 5_000]
+    assert (result["iicnet_status"] == "ok").sum() == 2
 
 
 def test_a_file_without_pixels_goes_on(color, table, tmp_path):
