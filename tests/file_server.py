@@ -14,13 +14,16 @@ class FileServer:
     """Files in memory under http://127.0.0.1:port/, until the end of the ``with`` block.
 
     ``files`` maps a path as "/one" to bytes, to an answer made below, or to a list of these, one for each
-    request, of which the last goes on. ``asked`` lists the paths in the order of the requests.
+    request, of which the last goes on. ``asked`` lists the paths in the order of the requests, ``ranges``
+    what was asked of each (None: all), and ``sent`` the bytes of each file or part that was sent.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes | Answer | list[bytes | Answer]] = {}
         self.asked: list[str] = []
         self.agents: list[str] = []
+        self.ranges: list[str | None] = []
+        self.sent: list[int] = []
         self.stopping = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -42,9 +45,12 @@ class FileServer:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            sent = outer.sent
+
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
                 outer.agents.append(self.headers["User-Agent"])
+                outer.ranges.append(self.headers["Range"])
                 answer = outer.files.get(self.path, status(404))
                 if isinstance(answer, list):
                     answer = answer.pop(0) if len(answer) > 1 else answer[0]
@@ -59,9 +65,9 @@ class FileServer:
         return Handler
 
 
-def whole(content: bytes) -> Answer:
-    """All of it."""
-    return beginning(content, len(content))
+def whole(content: bytes, *, ranges: bool = True) -> Answer:
+    """All of it, or what is asked for by Range unless that is ignored."""
+    return beginning(content, len(content), ranges=ranges)
 
 
 def status(code: int) -> Answer:
@@ -70,16 +76,34 @@ def status(code: int) -> Answer:
 
 
 def beginning(
-    content: bytes, n_bytes: int, *, announced: int | None = None, then: Answer | None = None
+    content: bytes,
+    n_bytes: int,
+    *,
+    announced: int | None = None,
+    then: Answer | None = None,
+    ranges: bool = False,
 ) -> Answer:
-    """A part of the content, with the length of the whole unless another one is announced (-1: none)."""
+    """The content up to a byte, where the connection is cut.
+
+    ``announced`` is the length said to follow (default: to the end of the content; -1: none is said).
+    ``ranges``: whether what is asked for by Range is left out before.
+    """
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
+        asked = handler.headers["Range"] if ranges else None
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if asked and start >= len(content):
+            handler.send_error(416)
+            return
+        handler.send_response(206 if asked else 200)
+        if asked:
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if announced != -1:
-            handler.send_header("Content-Length", str(len(content) if announced is None else announced))
+            length = len(content) - start if announced is None else announced
+            handler.send_header("Content-Length", str(length))
         handler.end_headers()
-        handler.wfile.write(content[:n_bytes])
+        handler.sent.append(len(content[start:n_bytes]))
+        handler.wfile.write(content[start:n_bytes])
         handler.wfile.flush()
         if then:
             then(handler)

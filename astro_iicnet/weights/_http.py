@@ -1,6 +1,8 @@
 """Files over HTTP: bounded in size and time, from the first address that serves them."""
 
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,6 +11,7 @@ from astro_iicnet.config import conf
 from astro_iicnet.exceptions import WeightsError
 
 if TYPE_CHECKING:
+    from requests import Response
     from urllib3 import BaseHTTPResponse
 
 BACKOFF = 1.0
@@ -39,7 +42,13 @@ class DownloadError(Exception):
         self.passing = passing
 
 
-def first_good(what: str, urls: Iterable[str], attempt: Callable[[str], _T]) -> _T:
+class WrongContent(DownloadError):
+    """What an address sent is not the file, alone or after what was there."""
+
+
+def first_good(
+    what: str, urls: Iterable[str], attempt: Callable[[str], _T], *, part: Path | None = None
+) -> _T:
     """Try addresses in turn, and those with passing faults again after pauses.
 
     Parameters
@@ -50,6 +59,8 @@ def first_good(what: str, urls: Iterable[str], attempt: Callable[[str], _T]) -> 
         The addresses, the best first.
     attempt : callable
         Given an address, returns what is wanted or raises `DownloadError`.
+    part : pathlib.Path, optional
+        Where ``attempt`` keeps what has arrived, for the next try. Default: it keeps nothing.
 
     Returns
     -------
@@ -80,16 +91,24 @@ def first_good(what: str, urls: Iterable[str], attempt: Callable[[str], _T]) -> 
         if not left:
             break
     told = "; ".join(f"{url} {reason}" for url, reason in reasons.items())
+    n_bytes = part.stat().st_size if part and part.is_file() else 0
+    kept = f"{n_bytes} bytes are kept for the next try" if n_bytes else "nothing of them was kept"
     raise WeightsError(
-        f"{what} could not be downloaded, and nothing of them was kept: {told}. Try again later, or ask "
-        "who publishes them for another address or a file."
+        f"{what} could not be downloaded, and {kept}: {told}. Try again later, or ask who publishes them "
+        "for another address or a file."
     )
 
 
 def download(
-    url: str, write: Callable[[bytes], object], *, size: int | None = None, limit: int | None = None
+    url: str,
+    write: Callable[[bytes], object],
+    *,
+    size: int | None = None,
+    limit: int | None = None,
+    start: int = 0,
+    begin: Callable[[int], object] = lambda start: None,
 ) -> None:
-    """Read what is at an address, all of it and in time.
+    """Read what is at an address, all of it or what is missing, and in time.
 
     Parameters
     ----------
@@ -98,14 +117,21 @@ def download(
     write : callable
         Is given the bytes, block by block.
     size : int, optional
-        Bytes that it must have. Default: unknown.
+        Bytes that the whole must have. Default: unknown.
     limit : int, optional
         Bytes that it may have at most. Default: ``size``.
+    start : int, default 0
+        Bytes that are there already; the server is asked for those after them.
+    begin : callable, optional
+        Is told before the first block how many bytes come before it: ``start``, or 0 from a server that
+        sends all whatever it is asked for. Default: nobody is told.
 
     Raises
     ------
+    WrongContent
+        If it sends too much, or has nothing that goes on from ``start``.
     DownloadError
-        If it cannot be had, or has another size.
+        If it cannot be had otherwise, or has another size.
     """
     import requests
     from urllib3.exceptions import HTTPError
@@ -113,31 +139,52 @@ def download(
     agent = f"astro_iicnet/{version} {requests.utils.default_user_agent()}"
     # The size is that of the file, not of what is left of it after compression.
     headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
     try:
         with requests.get(url, headers=headers, timeout=conf.timeout, stream=True) as response:
-            status = response.status_code
-            if status != requests.codes.ok:
-                raise DownloadError(f"answered HTTP {status} {response.reason}", passing=status in _PASSING)
-            _read(response.raw, write, size, size if limit is None else limit)
+            first = _first_byte(response, start)
+            announced = response.raw.length_remaining
+            if size is not None and announced is not None and first + announced != size:
+                raise DownloadError(f"serves a file of {first + announced} bytes, expected {size}")
+            begin(first)
+            _read(response.raw, write, first, size, size if limit is None else limit)
     except (requests.RequestException, HTTPError) as error:
         raise _in_words(error) from error
 
 
+def _first_byte(response: "Response", start: int) -> int:
+    """Say where in the file the body of an answer begins."""
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return 0
+    answered = f"answered HTTP {status} {response.reason}"
+    if start and status == HTTPStatus.PARTIAL_CONTENT:
+        place = response.headers.get("Content-Range", "no place")
+        if place.startswith(f"bytes {start}-"):
+            return start
+        raise WrongContent(f"{answered} with {place}, expected bytes {start} and those after it")
+    if start and status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise WrongContent(answered)
+    raise DownloadError(answered, passing=status in _PASSING)
+
+
 def _read(
-    raw: "BaseHTTPResponse", write: Callable[[bytes], object], size: int | None, limit: int | None
+    raw: "BaseHTTPResponse",
+    write: Callable[[bytes], object],
+    first: int,
+    size: int | None,
+    limit: int | None,
 ) -> None:
-    announced = raw.length_remaining
-    if size is not None and announced is not None and announced != size:
-        raise DownloadError(f"serves a file of {announced} bytes, expected {size}")
+    n_bytes = first
     deadline = monotonic() + conf.timeout + (limit or 0) / SLOWEST
-    n_bytes = 0
     # read1 comes back with what there is: the timeout of the socket starts anew with each byte that drips in.
     while block := raw.read1(_BLOCK, decode_content=False):
         n_bytes += len(block)
         if limit is not None and n_bytes > limit:
-            raise DownloadError(f"sends more than the {limit} bytes that were expected")
+            raise WrongContent(f"sends more than the {limit} bytes that were expected")
         if monotonic() > deadline:
-            raise DownloadError(f"is too slow: {n_bytes} bytes in time", passing=True)
+            raise DownloadError(f"is too slow: {n_bytes - first} bytes in time", passing=True)
         write(block)
     if size is not None and n_bytes != size:
         raise DownloadError(f"broke off after {n_bytes} of {size} bytes", passing=True)

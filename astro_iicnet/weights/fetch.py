@@ -1,7 +1,8 @@
-"""Weights files on disk: fetched once, whole and verified, then found again."""
+"""Weights files on disk: fetched once, in several tries if need be, and verified, then found again."""
 
 import contextlib
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from astro_iicnet.exceptions import WeightsError
 from astro_iicnet.weights._disk import let_all_read, remove_leftovers, weights_folder, whole_file, writing
-from astro_iicnet.weights._http import DownloadError, download, first_good
+from astro_iicnet.weights._http import WrongContent, download, first_good
 from astro_iicnet.weights.registry import sha256
 
 
@@ -49,13 +50,14 @@ def fetch_weights(record: dict[str, Any], *, progress: bool = True) -> Path:
     Raises
     ------
     WeightsError
-        If the file is not there, and has no address or cannot be had from any, or not be kept. No part
-        of it is left then.
+        If the file is not there, and has no address or cannot be had from any, or not be kept.
 
     Notes
     -----
-    The file comes under a temporary name in the same folder and is moved into place when its hash is
-    right, so no other process ever sees a part of it, however this one ends.
+    The file comes under another name in the same folder and is moved into place when its hash is right,
+    so no other process ever takes a part of it for the file, however this one ends. What has arrived
+    until then stays as ``SHA256.part``, and the next try asks for the rest. Only the process that has
+    locked this file goes on from it; others fetch all. So do all on Windows, and on disks without locks.
     """
     path = cached_file(record)
     there = path.is_file()
@@ -69,7 +71,12 @@ def fetch_weights(record: dict[str, Any], *, progress: bool = True) -> Path:
         )
     with writing(path.parent):
         remove_leftovers(path.parent)
-        first_good(what, record["urls"], lambda url: _retrieve(url, path, record, progress))
+        first_good(
+            what,
+            record["urls"],
+            lambda url: _retrieve(url, path, record, progress),
+            part=_part_of(path),
+        )
     return path
 
 
@@ -109,25 +116,76 @@ def _retrieve(url: str, path: Path, record: dict[str, Any], progress: bool) -> N
     """Fetch from one address by pooch, which gives a temporary file and moves it into place."""
     import pooch
 
-    def downloader(url: str, part: str, _: Any) -> None:
-        bar = tqdm(total=record["size"], unit="B", unit_scale=True, desc=record["name"], disable=not progress)
-        with open(part, "wb") as file, bar:
-
-            def write(block: bytes) -> None:
-                file.write(block)
-                bar.update(len(block))
-
-            download(url, write, size=record["size"])
-        found = sha256(part)
-        if found != record["sha256"]:
-            raise DownloadError(
-                f"sent another file: it has SHA-256 {found}, expected {record['sha256']}, so it was changed "
-                "since the record was written, or on its way; do not use it"
-            )
-        let_all_read(Path(part))
+    def downloader(url: str, temporary: str, _: Any) -> None:
+        with _claimed(_part_of(path)) as claimed:
+            part = _part_of(path) if claimed else Path(temporary)
+            _complete(part, url, record, progress)
+            let_all_read(part)
+            os.replace(part, temporary)
 
     with _quiet(pooch.get_logger()):
         pooch.retrieve(url, f"sha256:{record['sha256']}", path.name, path.parent, downloader=downloader)
+
+
+def _part_of(path: Path) -> Path:
+    """Where that is kept which has arrived of a file."""
+    return path.with_suffix(".part")
+
+
+@contextlib.contextmanager
+def _claimed(part: Path) -> Iterator[bool]:
+    """Lock a partial file, made if need be, and say whether that went well; one left empty is removed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            import fcntl
+
+            file = stack.enter_context(open(part, "ab"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who had the lock until now may have moved the file into place.
+            claimed = os.path.samestat(os.fstat(file.fileno()), part.stat())
+        except (ImportError, OSError):  # no locks here, or another process has it
+            claimed = False
+        try:
+            yield claimed
+        finally:
+            if claimed and not os.fstat(file.fileno()).st_size:
+                part.unlink()
+
+
+def _complete(part: Path, url: str, record: dict[str, Any], progress: bool) -> None:
+    """Fetch what is missing of a file; where it does not fit what is there, fetch all, once."""
+    start = part.stat().st_size
+    with contextlib.suppress(WrongContent):
+        if 0 < start < record["size"]:
+            _append(part, start, url, record, progress)
+            return
+    try:
+        _append(part, 0, url, record, progress)
+    except WrongContent:
+        os.truncate(part, 0)
+        raise
+
+
+def _append(part: Path, start: int, url: str, record: dict[str, Any], progress: bool) -> None:
+    """Fetch what comes after the first ``start`` bytes of a file, and verify the whole."""
+    bar = tqdm(total=record["size"], unit="B", unit_scale=True, desc=record["name"], disable=not progress)
+    with open(part, "ab" if start else "wb") as file, bar:
+
+        def begin(n_bytes: int) -> None:
+            file.truncate(n_bytes)
+            bar.n = bar.last_print_n = bar.initial = n_bytes
+
+        def write(block: bytes) -> None:
+            file.write(block)
+            bar.update(len(block))
+
+        download(url, write, size=record["size"], start=start, begin=begin)
+    found = sha256(part)
+    if found != record["sha256"]:
+        raise WrongContent(
+            f"sent another file: it has SHA-256 {found}, expected {record['sha256']}, so it was changed "
+            "since the record was written, or on its way; do not use it"
+        )
 
 
 @contextlib.contextmanager

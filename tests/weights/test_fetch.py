@@ -5,10 +5,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
-from file_server import FileServer, beginning, status
+from file_server import FileServer, beginning, status, whole
 
 from astro_iicnet.config import conf
 from astro_iicnet.exceptions import WeightsError
@@ -17,6 +18,10 @@ from astro_iicnet.weights.fetch import cached_file
 
 CONTENT = np.random.default_rng(3).bytes(700_000)
 OTHER = bytes([CONTENT[0] ^ 1]) + CONTENT[1:]
+HALF = 300_000  # bytes
+
+LOCKS = sys.platform != "win32"
+needs_locks = pytest.mark.skipif(not LOCKS, reason="downloads do not go on without fcntl")
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +44,17 @@ def record(*urls, content=CONTENT):
 
 def files(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
+
+
+def part_of(one):
+    return cached_file(one).with_name(f"{one['sha256']}.part")
+
+
+def interrupted(one, content=CONTENT[:HALF]):
+    part = part_of(one)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(content)
+    return one
 
 
 def test_fetched_once_then_found(server, tmp_path):
@@ -76,9 +92,9 @@ FAULTS = {
     "wrong content": (OTHER, hashlib.sha256(OTHER).hexdigest()),
     "404": (status(404), "answered HTTP 404"),
     "500": (status(500), "answered HTTP 500"),
-    "truncated": (beginning(CONTENT, 300_000), "broke off"),
+    "truncated": (beginning(CONTENT, HALF), "broke off"),
     "truncated without a length": (
-        beginning(CONTENT, 300_000, announced=-1),
+        beginning(CONTENT, HALF, announced=-1),
         "broke off after 300000 of 700000",
     ),
     "empty": (b"", "serves a file of 0 bytes, expected 700000"),
@@ -89,13 +105,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_told_and_nothing_is_kept(server, tmp_path, fault):
+def test_a_fault_is_told_and_what_may_be_right_is_kept(server, tmp_path, fault):
     server.files["/bad"], words = FAULTS[fault]
+    one = record(f"{server.url}/bad")
     with pytest.raises(WeightsError) as caught:
-        fetch_weights(record(f"{server.url}/bad"), progress=False)
-    for word in ("far-v1", f"{server.url}/bad", words, "nothing of them was kept", "ask who publishes"):
+        fetch_weights(one, progress=False)
+    goes_on = LOCKS and fault.startswith("truncated")
+    kept = f"{HALF} bytes are kept for the next try" if goes_on else "nothing of them was kept"
+    for word in ("far-v1", f"{server.url}/bad", words, kept, "ask who publishes"):
         assert word in str(caught.value)
-    assert files(tmp_path) == []
+    assert files(tmp_path) == ([f"{one['sha256']}.part"] if goes_on else [])
 
 
 def test_a_wrong_hash_names_both(server):
@@ -189,26 +208,152 @@ def child(tmp_path, one):
     return subprocess.Popen([sys.executable, "-c", code])
 
 
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@needs_locks
 def test_killed_in_the_middle(server, tmp_path):
-    half_sent = threading.Event()
-
-    def wait(handler):
-        half_sent.set()
-        server.stopping.wait()
-
-    server.files["/one"] = [beginning(CONTENT, 350_000, then=wait), CONTENT]
+    server.files["/one"] = [beginning(CONTENT, HALF, then=lambda _: server.stopping.wait()), CONTENT]
     one = record(f"{server.url}/one")
+    part = part_of(one)
     process = child(tmp_path, one)
-    assert half_sent.wait(60)
+    wait_for(lambda: part.is_file() and part.stat().st_size)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (left,) = (tmp_path / "cache" / "weights").iterdir()
-    assert left != cached_file(one)
+    left = part.stat().st_size
+    assert not cached_file(one).exists()
     with conf.set_temp("offline", True), pytest.raises(WeightsError, match="not on this disk"):
         fetch_weights(one)
-    os.utime(left, (0, 0))  # long ago
+    for path in part.parent.iterdir():
+        os.utime(path, (0, 0))  # long ago
     assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={left}-"]
     assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+@needs_locks
+def test_only_the_rest_is_asked_for(server, tmp_path):
+    server.files["/one"] = [beginning(CONTENT, HALF), CONTENT]
+    one = record(f"{server.url}/one")
+    with conf.set_temp("retries", 0):
+        with pytest.raises(WeightsError):
+            fetch_weights(one, progress=False)
+        assert part_of(one).read_bytes() == CONTENT[:HALF]
+        assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={HALF}-"]
+    assert server.sent == [HALF, len(CONTENT) - HALF]
+    assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+@needs_locks
+def test_a_retry_and_the_mirror_go_on(server):
+    server.files |= {
+        "/one": [beginning(CONTENT, 100_000), beginning(CONTENT, 500_000, ranges=True)],
+        "/two": [beginning(CONTENT, 400_000, ranges=True), CONTENT],
+    }
+    fetch_weights(record(f"{server.url}/one", f"{server.url}/two"), progress=False)
+    assert server.asked == ["/one", "/two", "/one", "/two"]
+    assert server.sent == [100_000, 300_000, 100_000, 200_000]
+
+
+@needs_locks
+def test_progress_goes_on(server, capfd):
+    server.files["/one"] = beginning(CONTENT, HALF + 1, ranges=True)
+    with conf.set_temp("retries", 0), pytest.raises(WeightsError):
+        fetch_weights(interrupted(record(f"{server.url}/one")))
+    assert "43%" in capfd.readouterr().err
+
+
+@needs_locks
+def test_a_server_without_ranges_sends_all(server, tmp_path):
+    server.files["/one"] = whole(CONTENT, ranges=False)
+    one = interrupted(record(f"{server.url}/one"))
+    assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert (server.ranges, server.sent) == ([f"bytes={HALF}-"], [len(CONTENT)])
+    assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+def another_part(handler):
+    handler.send_response(206)
+    handler.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    handler.wfile.write(CONTENT)
+
+
+UNFIT = {
+    "other bytes": (OTHER[:HALF], []),
+    "longer than the whole": (CONTENT + b"x", None),
+    "the range is refused": (CONTENT[:HALF], [status(416)]),
+    "another range comes": (CONTENT[:HALF], [another_part]),
+    "too much comes": (CONTENT[:HALF], [beginning(CONTENT + b"x", 700_001, announced=-1, ranges=True)]),
+}
+
+
+@needs_locks
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_does_not_fit_is_fetched_once_from_the_start(server, tmp_path, case):
+    content, first = UNFIT[case]
+    server.files["/one"] = [*(first or []), CONTENT]
+    one = interrupted(record(f"{server.url}/one"), content)
+    assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert server.ranges == ([None] if first is None else [f"bytes={HALF}-", None])
+    assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+@needs_locks
+def test_wrong_after_both_leaves_nothing(server, tmp_path):
+    server.files["/bad"] = OTHER[:-1] + b"x"
+    with pytest.raises(WeightsError, match="nothing of them was kept.*sent another file"):
+        fetch_weights(interrupted(record(f"{server.url}/bad")), progress=False)
+    assert server.ranges == [f"bytes={HALF}-", None]
+    assert files(tmp_path) == []
+
+
+@needs_locks
+def test_a_server_that_lost_the_file_leaves_what_is_there(server):
+    server.files["/gone"] = status(404)
+    one = interrupted(record(f"{server.url}/gone"))
+    with pytest.raises(WeightsError, match=f"{HALF} bytes are kept for the next try"):
+        fetch_weights(one, progress=False)
+    assert part_of(one).read_bytes() == CONTENT[:HALF]
+
+
+@needs_locks
+def test_the_part_of_another_process_is_let_alone(server, tmp_path):
+    import fcntl
+
+    server.files["/one"] = CONTENT
+    one = interrupted(record(f"{server.url}/one"))
+    with open(part_of(one), "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert part_of(one).read_bytes() == CONTENT[:HALF]
+
+
+@needs_locks
+def test_a_part_that_another_process_just_moved_into_place(server, monkeypatch):
+    import fcntl
+
+    server.files["/one"] = CONTENT
+    one = interrupted(record(f"{server.url}/one"), OTHER[:HALF])
+    moved = part_of(one).with_name("moved")
+    monkeypatch.setattr(fcntl, "flock", lambda *_: part_of(one).rename(moved))
+    assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert moved.read_bytes() == OTHER[:HALF]
+
+
+def test_without_locks_all_is_fetched(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    server.files["/one"] = [beginning(CONTENT, HALF), CONTENT]
+    path = fetch_weights(record(f"{server.url}/one"), progress=False)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, None]
 
 
 def test_two_processes_at_once(server, tmp_path):
