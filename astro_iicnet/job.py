@@ -114,7 +114,7 @@ class Job:
 
     @property
     def chunk_size(self) -> int:
-        """Sources at a time, unless one is asked for: without pixels as many as a query to the catalogue takes."""
+        """Sources at a time, unless asked otherwise: without pixels as many as a query takes."""
         return QUERY_SIZE if isinstance(self.source, NoImages) else CHUNK_SIZE
 
     def may_come_later(self, findings: np.ndarray) -> np.ndarray:

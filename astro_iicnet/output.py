@@ -14,7 +14,7 @@ from astropy.io.registry import IORegistryError, identify_format
 from astropy.table import Column, MaskedColumn, Table
 from astropy.table.serialize import represent_mixins_as_columns
 from astropy.time import Time
-from astropy.units import Quantity
+from astropy.units import Quantity, UnrecognizedUnit
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
 from astro_iicnet.labels import Status
@@ -132,9 +132,10 @@ def write_results(
     -----
     ECSV and Parquet keep everything. FITS keeps the provenance as JSON in the header keyword
     ``IICNET``, VOTable in the description of the table; `read_results` finds it there. The other
-    formats leave it out. FITS also leaves out nested ``meta`` of the user. Where a format has no such
-    columns, a SkyCoord column ``coord`` becomes ``coord.ra`` and ``coord.dec``, a Time column numbers
-    or ISO text, and a column of mixed Python objects text.
+    formats leave it out. FITS also leaves out nested ``meta`` of the user, and keeps units that it does
+    not know, as ``mag(AB)``, in words. Where a format has no such columns, a SkyCoord column ``coord``
+    becomes ``coord.ra`` and ``coord.dec``, a Time column numbers or ISO text, and a column of mixed
+    Python objects text.
     """
     target = check_output(path, overwrite=overwrite)
     # The last ending alone, or two as in .fits.gz: writers look at them.
@@ -176,6 +177,9 @@ def read_results(path: str | os.PathLike[str]) -> Table:
         )
     for name in table.colnames:
         column = table[name]
+        if isinstance(column.info.unit, UnrecognizedUnit):
+            # FITS and VOTable know fewer units than astropy, which now tries itself.
+            column.unit = str(column.unit)
         if isinstance(column, Column) and column.dtype.kind == "S":
             text = np.char.decode(np.asarray(column), "utf-8", "replace")
             table[name] = _like(column, text)
@@ -223,7 +227,8 @@ def _write_part(table: Table, target: Path, part: Path) -> None:
     options = {"path": "results", "serialize_meta": True} if form == "hdf5" else {}
     try:
         with warnings.catch_warnings():
-            # About units, names and meta of the user's own columns that a format cannot hold.
+            # About units that a format does not know, and names and meta of the user's own columns that it
+            # cannot hold.
             warnings.simplefilter("ignore")
             _storable(table, form).write(part, format=form, overwrite=True, **options)
         with open(part, "rb+") as stream:
@@ -275,6 +280,10 @@ def _storable(table: Table, form: str) -> Table:
 
 def _fits_column(column: Column) -> Column:
     """A column as FITS holds it: text as bytes, no integers of one signed byte, no unknown truth."""
+    if not _has_fits_unit(column):
+        column = column.copy(copy_data=False)
+        # The writer drops or refuses what astropy alone knows, but passes on mere words.
+        column.unit = UnrecognizedUnit(str(column.unit))
     if column.dtype.kind == "U":
         # The FITS writer itself takes ASCII only.
         return _like(column, np.char.encode(np.asarray(column), "utf-8"))
@@ -283,6 +292,16 @@ def _fits_column(column: Column) -> Column:
     if column.dtype == np.int8 or is_masked_truth:
         return _like(column, np.asarray(column).astype(np.int16))
     return column
+
+
+def _has_fits_unit(column: Column) -> bool:
+    """Whether the FITS writer has words for the unit, if there is one."""
+    try:
+        if column.unit is not None:
+            column.unit.to_string("fits")
+    except ValueError:
+        return False
+    return True
 
 
 def _holds_objects(column: Any) -> bool:

@@ -44,7 +44,7 @@ _COLUMN_NAMES = tuple(
 # What VizieR and spreadsheets write where astropy has no such unit.
 _LOOSE_UNITS = {
     **dict.fromkeys(("degrees", "degs", "d:m:s", "dd:mm:ss", "dms"), u.deg),
-    **dict.fromkeys(("h", "hr", "hours", "hrs", "h:m:s", "hh:mm:ss", "hms"), u.hourangle),
+    **dict.fromkeys(("h", "hr", "hours", "hrs", "h:m:s", "hh:mm:ss", "hms", "hourangle"), u.hourangle),
 }
 
 # Where astropy does not recognise the format (it wants extensions in lower case).

@@ -1,6 +1,7 @@
 """Files of result tables: what they keep, and that they are written whole or not at all."""
 
 import os
+import warnings
 
 import astropy.units as u
 import numpy as np
@@ -13,6 +14,7 @@ from astropy.time import Time
 from result_tables import DTYPES, PROVENANCE, assert_same, make, make_table
 
 from astro_iicnet.exceptions import IICnetError, SourcesError
+from astro_iicnet.fusion.colours import from_table
 from astro_iicnet.output import check_output, check_storable, read_results, write_results
 from astro_iicnet.results import RESULT_COLUMNS
 
@@ -140,6 +142,43 @@ def test_meta_that_a_format_cannot_hold(tmp_path):
         if name != "r.csv":
             assert read.meta["astro_iicnet"] == PROVENANCE
             assert read.meta["description"] == "my list"
+
+
+@pytest.mark.parametrize(
+    "unit", ["mag(AB)", "mag(ST)", "dex(cm / s2)", "nmgy", "hourangle", "1.5 Jy", "mag", ""]
+)
+def test_units_that_fits_does_not_know(tmp_path, unit):
+    """The file says them in words, for any reader; the table read back has them as they were."""
+    table = make_table()
+    table["x"] = MaskedColumn([1.5, 2, 3, 4, 5], mask=[0, 1, 0, 0, 0], unit=unit, description="of mine")
+    check_storable(table, tmp_path / "r.fits")
+    write_results(make(table), tmp_path / "r.fits")
+    assert not isinstance(table["x"].unit, u.UnrecognizedUnit)
+    read = read_results(tmp_path / "r.fits")["x"]
+    assert (read.unit or u.dimensionless_unscaled) == u.Unit(unit)
+    assert read.tolist() == [1.5, None, 3, 4, 5]
+    assert read.description == "of mine"
+    header = fits.getheader(tmp_path / "r.fits", 1)
+    place = next(key for key, value in header.items() if key.startswith("TTYPE") and value == "x")
+    assert header.get(place.replace("TTYPE", "TUNIT"), "") == unit
+
+
+@pytest.mark.parametrize("name", ["r.fits", "r.ecsv", "r.vot"])
+def test_ab_magnitudes_stay_ab_magnitudes(tmp_path, name):
+    table = make_table()
+    for band in ("w1mpro", "w2mpro"):
+        table[band] = Column(np.full(5, 17.0), unit="mag(AB)")
+    write_results(make(table), tmp_path / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        plain = Table.read(tmp_path / name)
+    assert str(plain["w1mpro"].unit) == "mag(AB)"
+    read = read_results(tmp_path / name)
+    assert read["w1mpro"].unit == u.Unit("mag(AB)")
+    for table in (plain, read):
+        # 2.699 and 3.339 mag lie between AB and Vega: Explanatory Supplement of WISE, section IV.4.h.
+        found = from_table(table, ["W1", "W2"]).mag
+        np.testing.assert_allclose(found, [[17 - 2.699, 17 - 3.339]] * 5, rtol=1e-6)
 
 
 def test_a_table_without_provenance(tmp_path):

@@ -567,3 +567,11 @@ def test_a_million_rows_are_quick(rng):
     start = time.process_time()
     read_sources(table)
     assert time.process_time() - start < 3
+
+
+def test_hours_in_fits(tmp_path):
+    """FITS does not know the unit; astropy and we do."""
+    header = Table({"ra": [10.5], "dec": [-3.0]})
+    header["ra"].unit = u.UnrecognizedUnit("hourangle")
+    header.write(tmp_path / "list.fits")
+    np.testing.assert_allclose(read_sources(tmp_path / "list.fits").coords.ra.deg, 157.5)

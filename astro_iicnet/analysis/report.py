@@ -30,6 +30,7 @@ from astro_iicnet.analysis.plots.samples import Cuts, is_wide
 from astro_iicnet.analysis.plots.style import filled
 from astro_iicnet.cutouts import Images, open_images
 from astro_iicnet.cutouts.base import Cutouts
+from astro_iicnet.cutouts.none import NoImages
 from astro_iicnet.cutouts.retrieve import retrieve
 from astro_iicnet.exceptions import SourcesError
 from astro_iicnet.fusion.colours import Magnitudes, from_cutouts, from_table
@@ -235,7 +236,9 @@ def _magnitudes(table: Table) -> tuple[Magnitudes | None, str]:
     """Those of the table, or why there are none."""
     try:
         magnitudes = from_table(table, _BANDS)
-    except SourcesError:
+    except SourcesError as error:
+        if any(map(_is_magnitude, table.colnames)):
+            return None, f"There is no plane of colours: the magnitudes of the table cannot be used. {error}"
         return None, (
             "The table has no AllWISE magnitudes, so there is no plane of colours: with --images (in Python "
             "images=) they are measured from the pixels."
@@ -243,6 +246,15 @@ def _magnitudes(table: Table) -> tuple[Magnitudes | None, str]:
     if not np.isfinite(magnitudes.mag).all(axis=1).any():
         return None, "No row has magnitudes in W1, W2 and W3, so there is no plane of colours."
     return magnitudes, "from the magnitudes in the table."
+
+
+def _is_magnitude(name: str) -> bool:
+    """Whether a column of this name is taken for magnitudes."""
+    try:
+        from_table(Table({name: [15.0]}), _BANDS)
+    except SourcesError:
+        return False
+    return True
 
 
 def _fetch(coords: Any, rows: np.ndarray, images: Images, progress: bool) -> dict[int, Cutouts]:
@@ -371,18 +383,30 @@ def _pictures(
 
 def _flags(table: Table) -> list[str]:
     flags = np.asarray(table["iicnet_flags"]).astype(int)
+    has_pixels = _has_pixels(table)
     rows = [
         (flag.value, str(flag.name).lower(), int(np.count_nonzero(flags & flag.value)), meaning)
         for flag, meaning in FLAG_MEANING.items()
+        if has_pixels or flag == Flag.LOW_CONFIDENCE
     ]
-    text = "A row may have several; the column iicnet_flags holds the sum of their bits."
+    text = (
+        "A row may have several; the column iicnet_flags holds the sum of their bits."
+        if has_pixels
+        else "The classes were found without pixels: the other flags, which tell of the image, are not known."
+    )
     return [heading("Flags"), paragraph(text), make_table(("bit", "flag", "rows", "meaning"), rows)]
+
+
+def _has_pixels(table: Table) -> bool:
+    """Whether pixels were looked at, as far as the table says."""
+    return table.meta.get(META_KEY, {}).get("images") != NoImages.name
 
 
 def _provenance(table: Table) -> list[str]:
     about = table.meta.get(META_KEY)
     if about:
-        body = make_table(("", ""), describe(about))
+        facts = {key: value for key, value in about.items() if key != "survey" or _has_pixels(table)}
+        body = make_table(("", ""), describe(facts))
     else:
         body = paragraph(
             "The file does not say how its classes came about: FITS, ECSV, Parquet and VOTable keep that, "

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from astro_iicnet.cli._files import check_writable
+from astro_iicnet.cli._options import parse_bands
 from astro_iicnet.cli.classification import parse_images
 from astro_iicnet.labels import CLASSES
 
@@ -37,7 +38,9 @@ def dataset() -> None:
     help="Where the pixels come from: irsa, aws, hips, or a folder of AllWISE FITS files. "
     "Several, separated by commas or given one by one, are tried in turn.",
 )
-@click.option("--bands", default="W1,W2,W3", show_default=True, help="Bands, separated by commas.")
+@click.option(
+    "--bands", callback=parse_bands, default="W1,W2,W3", show_default=True, help="Bands, separated by commas."
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of draw and split."
 )
@@ -56,7 +59,7 @@ def build(
     output: Path,
     per_class: int | None,
     images: tuple[str, ...],
-    bands: str,
+    bands: tuple[str, ...],
     seed: int,
     data_release: int,
     work: Path | None,
@@ -87,7 +90,7 @@ def build(
         output,
         per_class=per_class,
         images=parse_images(images),
-        bands=tuple(band.strip().upper() for band in bands.split(",")),
+        bands=bands,
         seed=seed,
         data_release=data_release,
         work=work,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from astro_iicnet.cli._files import check_writable
+from astro_iicnet.cli._options import parse_bands
 from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -18,21 +19,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-def _bands(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    from astro_iicnet.allwise.bands import BANDS
-    from astro_iicnet.exceptions import unknown_name
-
-    if value is None:
-        return None
-    bands = tuple(band.strip().upper() for band in value.split(","))
-    for band in bands:
-        if band not in BANDS:
-            raise click.BadParameter(unknown_name("band", band, BANDS))
-    if len(set(bands)) < len(bands):
-        raise click.BadParameter(f"{value!r} names a band twice.")
-    return bands
-
-
 @click.command()
 @click.argument("n", type=click.IntRange(min=1))
 @click.option("-o", "--output", type=_FILE, required=True, help="FITS file to write.")
@@ -40,7 +26,7 @@ def _bands(context: click.Context, parameter: click.Parameter, value: str | None
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all that is drawn."
 )
 @click.option(
-    "--bands", callback=_bands, default="W1,W2,W3", show_default=True, help="Bands, as in W1,W2,W3,W4."
+    "--bands", callback=parse_bands, default="W1,W2,W3", show_default=True, help="Bands, as in W1,W2,W3,W4."
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")

@@ -21,7 +21,7 @@ from astro_iicnet.cli.classification import parse_images
     "--images",
     multiple=True,
     metavar="NAME|FOLDER",
-    help="Where pixels of examples come from, as in 'classify'.  [default: no pictures, nothing is fetched]",
+    help="Where pixels of examples come from, as in 'classify'.  [default: none, nothing is fetched]",
 )
 @click.option("--ra", metavar="COLUMN", help="Column of right ascension.  [default: by usual names]")
 @click.option("--dec", metavar="COLUMN", help="Column of declination.  [default: by usual names]")
@@ -60,7 +60,7 @@ def report(
     page = result_report(
         table,
         title=f"Galaxies, quasars and stars in {result.name}",
-        images=parse_images(images) if images else None,
+        images=None if images in ((), ("none",)) else parse_images(images),
         ra=ra,
         dec=dec,
         progress=not quiet and sys.stderr.isatty(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from astro_iicnet.cli._files import check_writable
-from astro_iicnet.cli.learning import _bands
+from astro_iicnet.cli._options import parse_bands
 from astro_iicnet.labels import CLASSES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--size", type=click.IntRange(32, 128), help="Input pixels on a side.  [default: 80; 36 of the student]"
 )
-@click.option("--bands", callback=_bands, help="Bands, as in W1,W2,W3.  [default: those of the dataset]")
+@click.option("--bands", callback=parse_bands, help="Bands, as in W1,W2,W3.  [default: those of the dataset]")
 @click.option(
     "--architecture", help='Network: "iicnet", "student", "color", "fusion" or a peer.  [default: iicnet]'
 )

@@ -18,6 +18,7 @@ from astro_iicnet.allwise.tiles import best_tile
 from astro_iicnet.cutouts import CutoutSource, Images, open_images
 from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, retrieve
+from astro_iicnet.cutouts.simulated import SimulatedSky
 from astro_iicnet.exceptions import IICnetError, ImagesError, RetrievalError
 from astro_iicnet.fusion.xmatch import CATALOGUE, RADIUS
 from astro_iicnet.labels import CLASSES, Status
@@ -80,7 +81,7 @@ def build_dataset(
     per_class : int, optional
         Sources of each class. Default: `PAPER_SIZES`.
     images : str, pathlib.Path, CutoutSource or list of these, default "irsa"
-        Where the pixels come from, see `~astro_iicnet.cutouts.open_images`.
+        Where the pixels come from, see `~astro_iicnet.cutouts.open_images`; not "simulated".
     bands : tuple of str, default ("W1", "W2", "W3")
         Bands of the cutouts.
     seed : int, default 0
@@ -102,6 +103,8 @@ def build_dataset(
     IICnetError
         If an argument makes no sense, the work folder is of another dataset, or SDSS has too few
         sources of a class with a match.
+    ImagesError
+        If the images cannot be used, are of several surveys, or are simulated.
     RetrievalError
         If a service refuses or fails, or more than 2 % of the cutouts could not be fetched: what has
         come is kept.
@@ -161,7 +164,15 @@ def _sizes(per_class: int | None) -> tuple[int, ...]:
 
 
 def _survey(source: CutoutSource) -> str:
-    surveys = {one.survey for one in getattr(source, "sources", [source])}
+    """The one survey of the images, which are real."""
+    sources = getattr(source, "sources", [source])
+    if any(isinstance(one, SimulatedSky) for one in sources):
+        raise ImagesError(
+            f"The images {SimulatedSky.name!r} show no real sources, those of SDSS are real: take 'irsa', "
+            "'aws', 'hips' or a folder of AllWISE images. For simulated sources with their classes there is "
+            "simulate_dataset (on the command line 'simulate')."
+        )
+    surveys = {one.survey for one in sources}
     if len(surveys) > 1:
         raise ImagesError(
             f"The images {source.name!r} are of {' and '.join(sorted(surveys))}: a dataset is of one survey. "

@@ -115,6 +115,34 @@ def test_magnitudes_of_the_table_are_taken(result, rng):
     assert "from the magnitudes in the table" in reader.text
 
 
+@pytest.mark.parametrize("why", ["unit 'Jy'", "'w1mpro' and 'W1MPRO' could both be meant for W1"])
+def test_magnitudes_that_cannot_be_used(result, rng, why):
+    for band in ("w1mpro", "w2mpro", "w3mpro"):
+        result[band] = rng.uniform(10, 15, len(result))
+    if "Jy" in why:
+        result["w1mpro"].unit = "Jy"
+    else:
+        result["W1MPRO"] = result["w1mpro"]
+    reader = Reader(result_report(result))
+    assert why in reader.text
+    assert "no AllWISE magnitudes" not in reader.text
+    assert len(reader.images("svg+xml")) == 2
+
+
+def test_classes_without_pixels(result):
+    """What pixels alone can tell is not shown as if it had been looked for."""
+    result.meta["astro_iicnet"] |= {"images": "none", "survey": "allwise-atlas"}
+    reader = Reader(result_report(result))
+    n_low = int(np.count_nonzero(result["iicnet_flags"] & Flag.LOW_CONFIDENCE))
+    assert f"1 low_confidence {n_low} {FLAG_MEANING[Flag.LOW_CONFIDENCE]}" in reader.text
+    assert "without pixels" in reader.text
+    for flag in set(Flag) - {Flag.LOW_CONFIDENCE}:
+        assert flag.name.lower() not in reader.text
+    assert "survey" not in reader.text
+    result.meta["astro_iicnet"]["images"] = "irsa"
+    assert "survey allwise-atlas" in Reader(result_report(result)).text
+
+
 def test_prediction_sets(result):
     assert "Prediction sets" not in result_report(result)
     ok = np.asarray(result["iicnet_status"]) == "ok"

@@ -62,6 +62,23 @@ def test_options_that_contradict_the_start(run):
     assert "leave --part out" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--bands", "W1,w1", "names a band twice"),
+        ("--bands", "W1,W7", "'W7'"),
+        ("--images", "simulated", "'simulated' show no real sources"),
+        ("--images", "irsa,simulated", "'simulated' show no real sources"),
+    ],
+)
+def test_refused_before_any_query(run, sdss_server, tmp_path, option, value, message):
+    result = run("dataset", "build", "real.fits", option, value)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not sdss_server.requests
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_is_there(run, tmp_path):
     (tmp_path / "real.fits").write_text("mine")
     result = run("dataset", "build", "real.fits")

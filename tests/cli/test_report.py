@@ -40,6 +40,11 @@ def test_page_with_pictures(run, tmp_path):
     assert "data:image/png" in (tmp_path / "page.html").read_text()
 
 
+def test_images_none_as_in_classify(run, tmp_path):
+    assert run("found.fits", "--images", "none").exit_code == 0
+    assert "No images were asked for" in (tmp_path / "found.html").read_text()
+
+
 def test_what_is_no_result(run, tmp_path):
     Table({"ra": [1.0], "dec": [1.0]}).write("list.csv")
     result = run("list.csv")

@@ -173,6 +173,8 @@ def test_bad_arguments_before_any_request(sdss_server, tmp_path):
         ({"bands": ("W1", "W7")}, "W7"),
         ({"images": "isra"}, "Did you mean 'irsa'"),
         ({"images": ["irsa", "hips"]}, "of one survey"),
+        ({"images": "simulated"}, "'simulated' show no real sources"),
+        ({"images": [Images(), "simulated"]}, "'simulated' show no real sources"),
     ]:
         with pytest.raises(IICnetError, match=message):
             build(tmp_path, **options)
