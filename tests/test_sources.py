@@ -569,6 +569,7 @@ def test_a_million_rows_are_quick(rng):
     assert time.process_time() - start < 3
 
 
+@pytest.mark.filterwarnings("ignore:'hourangle' did not parse")
 def test_hours_in_fits(tmp_path):
     """FITS does not know the unit; astropy and we do."""
     header = Table({"ra": [10.5], "dec": [-3.0]})
