@@ -141,6 +141,8 @@ def compare_methods(run: Run) -> dict[str, Table]:
         ``methods``: one row each, see `~astro_iicnet.experiments.rows.score_row`; ``input`` is what it
         looks at, ``own_size`` [px] the input size that it was made for, with ``multiply_adds_own``.
         ``methods_by_class``: three rows each, see `~astro_iicnet.experiments.rows.class_table`.
+        ``rates``, where there was a choice: the validation loss with each learning rate that was tried,
+        see `~astro_iicnet.experiments.rates.search_rate`.
     """
     speeds = _read_speeds(run)
     rows: dict[str, dict[str, Any]] = {}
@@ -163,7 +165,22 @@ def compare_methods(run: Run) -> dict[str, Table]:
         }
         for key, table in tables.items():
             run.write(key, table)
-    return tables
+    rates = _rates(run)
+    return tables | ({"rates": make_table(rates)} if rates else {})
+
+
+def _rates(run: Run) -> list[dict[str, Any]]:
+    """Losses of each network that has chosen a learning rate; a column for each rate."""
+    files = {name: run.folder / "networks" / name / "rates.ecsv" for name in METHODS}
+    tried = {name: Table.read(file) for name, file in files.items() if file.exists()}
+    losses = {
+        name: dict(zip(table["learning_rate"], table["validation_loss"], strict=True))
+        for name, table in tried.items()
+    }
+    every = sorted({rate for found in losses.values() for rate in found})
+    return [
+        {"network": name} | {f"{rate:g}": found.get(rate) for rate in every} for name, found in losses.items()
+    ]
 
 
 def _costs(run: Run, name: str, method: Method) -> dict[str, Any]:

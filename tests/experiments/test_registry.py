@@ -9,7 +9,7 @@ import pytest
 from astropy.table import Table
 
 from astro_iicnet.exceptions import IICnetError, MissingLibraryError
-from astro_iicnet.experiments import networks, paper, photometry, registry, speed
+from astro_iicnet.experiments import methods, networks, paper, photometry, registry, speed
 from astro_iicnet.experiments.budgets import BUDGETS, Budget
 from astro_iicnet.experiments.methods import METHODS, SVM
 from astro_iicnet.experiments.networks import Plan
@@ -155,6 +155,10 @@ def test_an_interrupt_between_rates_and_training(tmp_path, monkeypatch):
     assert {(rate, 20) for rate in rates["learning_rate"]} == set(calls[:-2])
     assert len(calls) == len(rates) + 2
     assert calls[-2:] == [(best, 27), (best, 27)]
+    (row,) = methods._rates(run)
+    assert row.pop("network") == "iicnet"
+    assert min(row, key=row.get) == f"{best:g}"
+    assert list(row.values()) == list(rates["validation_loss"])
     assert found.meta["learning_rate"] == best
 
 
