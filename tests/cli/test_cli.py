@@ -19,20 +19,6 @@ def weights_file(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        # Anything but a tidy exit would be a traceback for the user.
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
 def coords(run):
     """The first rows of the example list, all in the field."""
     assert run("example").exit_code == 0

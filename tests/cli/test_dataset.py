@@ -1,23 +1,9 @@
 import pytest
 from astropy.table import Table
-from click.testing import CliRunner
 from sdss_server import local_sdss
 
-from astro_iicnet.cli import main
 from astro_iicnet.training.datasets import read_dataset
 from astro_iicnet.weights import get_record, load_weights
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return run
 
 
 @pytest.mark.parametrize("verb", ["dataset", "dataset build"])

@@ -1,22 +1,7 @@
 import numpy as np
-import pytest
 from astropy.table import Table
-from click.testing import CliRunner
 
-from astro_iicnet.cli import main
 from astro_iicnet.weights import new_weights, save_weights
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(main, arguments)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return run
 
 
 def test_help_has_an_example(run):

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
-from click.testing import CliRunner
 
-from astro_iicnet.cli import main
 from astro_iicnet.fusion.colours import from_table
 from astro_iicnet.fusion.networks import photometry_tensor
 from astro_iicnet.training.datasets import class_labels, read_dataset, write_dataset
@@ -21,18 +19,6 @@ def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "data.fits"
     write_dataset(path, *simulate_dataset(240, seed=11, workers=1))
     return path
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return run
 
 
 def train(run, data, *arguments):
