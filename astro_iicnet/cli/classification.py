@@ -188,12 +188,14 @@ def _plan(
 ) -> None:
     """Print what there is to fetch; neither torch nor a server is needed."""
     from astro_iicnet.cutouts.plan import plan_retrieval
-    from astro_iicnet.cutouts.retrieve import CHUNK_SIZE
+    from astro_iicnet.cutouts.retrieve import CHUNK_SIZE, check_chunk_size
     from astro_iicnet.fusion.origin import INPUTS, check_needs_no_pixels, choose_origin
     from astro_iicnet.sources import read_sources
     from astro_iicnet.weights.find import find_record
 
     record = find_record(weights)
+    chunk_size = CHUNK_SIZE if chunk_size is None else chunk_size
+    check_chunk_size(chunk_size)
     sources = read_sources(input, ra=ra, dec=dec)
     bands = tuple(record["bands"])
     inputs = INPUTS.get(record["architecture"], ("image",))
@@ -202,7 +204,6 @@ def _plan(
         check_needs_no_pixels(origin, record["name"], inputs)
         click.echo(f"{len(sources):,} sources without images: there are no pixels to fetch")
         return
-    chunk_size = CHUNK_SIZE if chunk_size is None else chunk_size
     click.echo(str(plan_retrieval(sources.coords, bands, images, chunk_size=chunk_size)))
 
 

@@ -100,7 +100,7 @@ def train(
     sources do not say to which part they belong, it is split 8:1:1 into training, test and
     validation, class by class; the probabilities are calibrated on the validation set and the
     accuracy is that of the test set. The state after each epoch is in OUTPUT.state, which goes
-    when the training is over.
+    when the training is over; networks that look at magnitudes are trained at a go.
 
     With --from, network and preprocessing are those of the weights to start from, and a tenth of
     the learning rate is a first guess. A fusion network takes its image branch from there, which is
@@ -131,7 +131,7 @@ def train(
     survey = str(parts["train"][1].meta.get("survey", "allwise-atlas"))
     taught_by = None if teacher is None else _teacher(teacher, parts["train"][0].bands, survey, device)
     if architecture in INPUTS:
-        _refuse(network | _said({"flux_jitter": flux_jitter or None}), architecture)
+        _refuse(network | _said({"flux_jitter": flux_jitter or None, "resume": resume or None}), architecture)
         trained = _train_on_magnitudes(
             parts, output.stem, architecture, start, survey, network, settings, taught_by, device
         )
@@ -141,8 +141,9 @@ def train(
         trained = _train_on_images(weights, parts, settings, taught_by, state, device, not quiet)
     taught = f", taught by {taught_by.name}" if taught_by else ""
     metrics = _write(output, dataset, parts, *trained, device, taught)
-    state.unlink(missing_ok=True)
-    state.with_suffix(".ecsv").unlink(missing_ok=True)
+    if architecture not in INPUTS:
+        state.unlink()
+        state.with_suffix(".ecsv").unlink()
     click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
 
 

@@ -124,7 +124,7 @@ def run_network(run: Run, plan: Plan) -> Table:
     history = _train(run, plan, weights, settings, run.split.train, state)
     write_table(folder / "history.ecsv", history)
     predictions = _test(run, plan, weights, history)
-    data = f"{len(run.split.train)} of {run.about}, budget {run.budget.name}, seed {run.seed}"
+    data = f"{len(run.split.train)} sources: {run.about}, budget {run.budget.name}, seed {run.seed}"
     taught = "" if plan.teacher is None else f", and what {plan.teacher.name} says of them"
     save_weights(
         folder / "weights.safetensors",

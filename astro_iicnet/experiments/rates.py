@@ -14,7 +14,7 @@ FURTHER = 4
 
 
 def search_rate(rates: tuple[float, ...], loss_of: Callable[[float], float], path: Path) -> float:
-    """Learning rate of lowest loss, between a lower and a higher one that are worse.
+    """Learning rate of lowest loss, as a rule between a lower and a higher one that are worse.
 
     As long as the best is the lowest or the highest that was tried, the next one is tried, too, at
     most `FURTHER` times. There each rate is to its neighbour as the last two of ``rates`` are at
@@ -66,4 +66,5 @@ def _next_rate(rates: tuple[float, ...], losses: dict[float, float]) -> float | 
     if inside or not np.isfinite(losses[best]) or len(tried) == len(rates) + FURTHER:
         return None
     ratio = rates[0] / rates[1] if best == tried[0] else rates[-1] / rates[-2]
-    return float(f"{best * ratio:.2g}")
+    rate = float(f"{best * ratio:.2g}")
+    return None if rate in losses else rate

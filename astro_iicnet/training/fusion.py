@@ -122,5 +122,6 @@ def check_image_branch(image: Weights, bands: Sequence[str], survey: str) -> Non
     for key, value in expected.items():
         if found[key] != value:
             raise IICnetError(
-                f"The image branch {image.name!r} has {key} {found[key]}: expected {value}, for these data."
+                f"The image branch {image.name!r} has {key} {found[key]}: expected {value}, for these data. "
+                "Take others, or some bands alone (--bands)."
             )

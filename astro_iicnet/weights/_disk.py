@@ -12,6 +12,7 @@ from astro_iicnet.exceptions import WeightsError
 
 _PART = "tmp"  # how names of unfinished files begin, those of pooch too
 _LEFT_OVER = 86400.0  # s after which an unfinished file belongs to a process that was killed
+_ABANDONED = 30 * 86400.0  # s after which nobody goes on with a download
 
 
 def weights_folder() -> Path:
@@ -99,7 +100,8 @@ def remove_leftovers(folder: Path) -> None:
     folder : pathlib.Path
         The folder; it need not exist.
     """
-    for part in folder.glob(f"{_PART}*"):
-        with contextlib.suppress(OSError):  # another process was quicker
-            if time.time() - part.stat().st_mtime > _LEFT_OVER:
-                part.unlink()
+    for pattern, lifetime in ((f"{_PART}*", _LEFT_OVER), ("*.part", _ABANDONED)):
+        for part in folder.glob(pattern):
+            with contextlib.suppress(OSError):  # another process was quicker
+                if time.time() - part.stat().st_mtime > lifetime:
+                    part.unlink()

@@ -155,6 +155,8 @@ def _claimed(part: Path) -> Iterator[bool]:
 def _complete(part: Path, url: str, record: dict[str, Any], progress: bool) -> None:
     """Fetch what is missing of a file; where it does not fit what is there, fetch all, once."""
     start = part.stat().st_size
+    if start == record["size"] and sha256(part) == record["sha256"]:
+        return
     with contextlib.suppress(WrongContent):
         if 0 < start < record["size"]:
             _append(part, start, url, record, progress)
@@ -169,7 +171,7 @@ def _complete(part: Path, url: str, record: dict[str, Any], progress: bool) -> N
 def _append(part: Path, start: int, url: str, record: dict[str, Any], progress: bool) -> None:
     """Fetch what comes after the first ``start`` bytes of a file, and verify the whole."""
     bar = tqdm(total=record["size"], unit="B", unit_scale=True, desc=record["name"], disable=not progress)
-    with open(part, "ab" if start else "wb") as file, bar:
+    with open(part, "ab") as file, bar:
 
         def begin(n_bytes: int) -> None:
             file.truncate(n_bytes)

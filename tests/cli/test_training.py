@@ -63,6 +63,7 @@ def test_fusion_keeps_its_image_branch(run, data):
         ("--architecture fusion", "--architecture fusion needs --from"),
         ("--architecture color --from iicnet-sim-v3", "trained from scratch: leave --from out"),
         ("--architecture color --size 64", "--architecture color does not go with --size"),
+        ("--architecture color --resume", "--architecture color does not go with --resume"),
         ("--architecture color --flux-jitter 1", "does not go with --flux-jitter"),
         ("--architecture fusion --from iicnet-sim-v3 --features colours", "does not go with --features"),
         ("--architecture fusion --from student-sim-v2", "has architecture student: expected iicnet"),
@@ -76,6 +77,14 @@ def test_contradictions(run, data, tmp_path, arguments, message):
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
     assert not list(tmp_path.glob("my.*"))
+
+
+def test_the_state_of_another_training_stays(run, data, tmp_path):
+    state = tmp_path / "my.safetensors.state"
+    state.write_bytes(b"half")
+    for more in ((), ("--resume",)):
+        assert train(run, data, "--architecture", "color", *more).exit_code == 2
+        assert state.read_bytes() == b"half"
 
 
 def test_a_fitted_head_is_not_trained_on(run, data, tmp_path):

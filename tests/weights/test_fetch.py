@@ -229,7 +229,7 @@ def test_killed_in_the_middle(server, tmp_path):
     with conf.set_temp("offline", True), pytest.raises(WeightsError, match="not on this disk"):
         fetch_weights(one)
     for path in part.parent.iterdir():
-        os.utime(path, (0, 0))  # long ago
+        os.utime(path, (time.time() - 2 * 86400,) * 2)  # too long ago for a process that runs
     assert fetch_weights(one, progress=False).read_bytes() == CONTENT
     assert server.ranges == [None, f"bytes={left}-"]
     assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
@@ -303,6 +303,30 @@ def test_what_does_not_fit_is_fetched_once_from_the_start(server, tmp_path, case
     assert fetch_weights(one, progress=False).read_bytes() == CONTENT
     assert server.ranges == ([None] if first is None else [f"bytes={HALF}-", None])
     assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+@needs_locks
+def test_a_whole_that_was_not_moved_needs_no_server(server, tmp_path):
+    """As after a kill between the last byte and the move."""
+    server.files["/one"] = [status(503)] * 9
+    one = interrupted(record(f"{server.url}/one"), CONTENT)
+    assert fetch_weights(one, progress=False).read_bytes() == CONTENT
+    assert server.ranges == []
+    assert files(tmp_path) == [f"{one['sha256']}.safetensors"]
+
+
+@needs_locks
+def test_an_abandoned_part_goes(server, tmp_path):
+    one = record(f"{server.url}/one")
+    part = part_of(interrupted(one)).rename(part_of(one).with_name("0" * 64 + ".part"))
+    server.files["/one"] = CONTENT
+    os.utime(part, (time.time() - 29 * 86400,) * 2)
+    fetch_weights(one, progress=False)
+    assert part.is_file()
+    cached_file(one).unlink()
+    os.utime(part, (time.time() - 31 * 86400,) * 2)
+    fetch_weights(one, progress=False)
+    assert not part.exists()
 
 
 @needs_locks
