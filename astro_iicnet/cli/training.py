@@ -142,8 +142,8 @@ def train(
     taught = f", taught by {taught_by.name}" if taught_by else ""
     metrics = _write(output, dataset, parts, *trained, device, taught)
     if architecture not in INPUTS:
-        state.unlink()
-        state.with_suffix(".ecsv").unlink()
+        state.unlink(missing_ok=True)
+        state.with_suffix(".ecsv").unlink(missing_ok=True)
     click.echo(f"{output}: accuracy {metrics['accuracy']:.4f} on {metrics['n']} test sources", err=True)
 
 
