@@ -29,6 +29,7 @@ from astro_iicnet.labels import CLASSES
 from astro_iicnet.models.device import choose_device
 from astro_iicnet.training.calibration import fit_temperature
 from astro_iicnet.training.distillation import Teacher
+from astro_iicnet.training.fusion import new_fusion_weights
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -133,10 +134,8 @@ def main() -> None:
         "bands": image.bands, "recipe": image.preprocess.recipe.name,
         "size": image.preprocess.recipe.size, "seed": options.seed,
     }  # fmt: skip
-    first_kernel = image.record["options"].get("first_kernel", 5)
     color = new_weights("magnitudes-sim-v3", architecture="color", **common)
     colours = new_weights("colours-sim-v3", architecture="color", features="colours", **common)
-    fusion = new_weights("fusion-sim-v3", architecture="fusion", first_kernel=first_kernel, **common)
     taught = data["train"]
     # What they know is to be their own: they are there to compare with the image.
     data["train"] = taught._replace(taught=taught.taught[:, :0])
@@ -144,7 +143,7 @@ def main() -> None:
         weights.name: train(weights, data, settings, options.folder, about) for weights in (color, colours)
     }
     data["train"] = taught
-    fusion.model.start_from(image.model, color.model)
+    fusion = new_fusion_weights("fusion-sim-v3", image, color, seed=options.seed)
     # It answers as the image network from the start; a high rate would forget what that one has learnt.
     gentle = replace(settings, learning_rate=options.learning_rate)
     above = (
@@ -152,8 +151,7 @@ def main() -> None:
         f"{gentle.learning_rate:g}. Half of the target are the probabilities of {teacher.name}."
     )
     temperature[fusion.name] = train(fusion, data, gentle, options.folder, above)
-    control = new_weights(CONTROL, architecture="fusion", first_kernel=first_kernel, **common)
-    control.model.start_from(image.model, color.model)
+    control = new_fusion_weights(CONTROL, image, color, seed=options.seed)
     blind = {part: without(sources, 0, 1, 2) for part, sources in data.items()}
     train_on_magnitudes(control.model, blind["train"], blind["validation"], gentle)
     logits = magnitude_logits(control.model, blind["calibration"])

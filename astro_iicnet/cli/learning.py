@@ -84,7 +84,7 @@ def evaluate(
 
     from astro_iicnet.classifier import IICnetClassifier
     from astro_iicnet.output import check_output, write_results
-    from astro_iicnet.training.datasets import check_survey, class_labels, read_dataset
+    from astro_iicnet.training.datasets import check_survey, class_labels, read_dataset, survey_of
 
     try:
         from astro_iicnet.analysis.metrics import classification_metrics
@@ -103,7 +103,7 @@ def evaluate(
     if not len(table):
         raise click.UsageError(f"{dataset} has no source" + (f" in the part {part}." if part else "."))
     classifier = IICnetClassifier(weights, device=device)
-    check_survey(str(table.meta.get("survey", "allwise-atlas")), classifier.weights_.record)
+    check_survey(survey_of(table), classifier.weights_.record)
     probabilities = classifier.predict_proba(cutouts)
     known = np.isfinite(probabilities[:, 0])
     if not known.any():

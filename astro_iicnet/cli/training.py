@@ -117,6 +117,7 @@ def train(
       astro-iicnet classify coords.csv --images simulated --weights my.safetensors
     """
     from astro_iicnet.fusion.origin import INPUTS
+    from astro_iicnet.training.datasets import survey_of
     from astro_iicnet.training.settings import TrainingSettings
 
     check_writable(output, overwrite)
@@ -128,7 +129,7 @@ def train(
     kernel = None if first_kernel is None else int(first_kernel)
     network = _said({"recipe": recipe, "size": size, "first_kernel": kernel, "features": features})
     parts = _read_parts(dataset, bands, settings.seed)
-    survey = str(parts["train"][1].meta.get("survey", "allwise-atlas"))
+    survey = survey_of(parts["train"][1])
     taught_by = None if teacher is None else _teacher(teacher, parts["train"][0].bands, survey, device)
     if architecture in INPUTS:
         _refuse(network | _said({"flux_jitter": flux_jitter or None, "resume": resume or None}), architecture)
@@ -212,36 +213,36 @@ def _train_on_magnitudes(
     device: str,
 ) -> "Trained":
     """Train a colour network, or a fusion network on the weights to start from."""
-    from astro_iicnet.training.fusion import check_image_branch, train_color_weights, train_fusion_weights
-    from astro_iicnet.training.magnitudes import magnitude_logits, measure_sources
-    from astro_iicnet.weights import load_weights
+    from astro_iicnet.training.datasets import check_survey
+    from astro_iicnet.training.fusion import new_fusion_weights
+    from astro_iicnet.training.magnitudes import magnitude_logits, measure_sources, train_on_magnitudes
+    from astro_iicnet.weights import load_weights, new_weights
 
-    bands = parts["train"][0].bands
     if (start is None) == (architecture == "fusion"):
         raise click.UsageError(
             "--architecture fusion needs --from, the weights of its image branch, as in --from iicnet-sim-v3."
             if start is None
             else "--architecture color is trained from scratch: leave --from out."
         )
-    image = None if start is None else load_weights(start)
-    branch: tuple[Any, Any] = (None, None) if image is None else (image.model, image.preprocess)
+    bands, seed = parts["train"][0].bands, settings.seed
+    color = new_weights(name, architecture="color", bands=bands, seed=seed, **network)
+    color.record["survey"] = survey
+    weights, image = color, None if start is None else load_weights(start)
+    branch: tuple[Any, ...] = ()
     if image is not None:
-        check_image_branch(image, bands, survey)
+        check_survey(survey, image.record)
+        weights = new_fusion_weights(name, image, color, seed=seed)
+        branch = image.model, image.preprocess
     data = {
-        part: measure_sources(
-            sources,
-            *branch,
-            teacher=teacher if part == "train" else None,
-            device=device,
-        )
+        part: measure_sources(sources, *branch, teacher=teacher if part == "train" else None, device=device)
         for part, sources in parts.items()
     }
-    if image is None:
-        weights, history = train_color_weights(name, data, bands, settings, **network)
-    else:
-        weights, history = train_fusion_weights(name, data, image, settings)
-    weights.record["survey"] = survey
-    model: Any = weights.model
+    model: Any = color.model
+    history = train_on_magnitudes(model, data["train"], data["validation"], settings)
+    if image is not None:
+        model = weights.model
+        model.start_from(image.model.cpu(), color.model)
+        history = train_on_magnitudes(model, data["train"], data["validation"], settings)
     logits = {part: magnitude_logits(model, data[part]) for part in ("validation", "test")}
     return weights, history, logits
 

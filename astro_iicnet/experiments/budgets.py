@@ -18,7 +18,7 @@ class Budget:
     name : str
         What the budget is called.
     class_sizes : tuple of int
-        Galaxies, quasars and stars to simulate, split 8:1:1; with data of one's own, those of the data.
+        Galaxies, quasars and stars to simulate, split 8:1:1; not used with data of one's own.
     preset : {"one-cycle", "paper"}
         See `~astro_iicnet.training.settings.TrainingSettings.preset`.
     epochs : int

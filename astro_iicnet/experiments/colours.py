@@ -18,6 +18,7 @@ from astro_iicnet.experiments.photometry import BANDS
 from astro_iicnet.experiments.rates import search_rate
 from astro_iicnet.experiments.run import Run, write_table
 from astro_iicnet.training.calibration import fit_temperature
+from astro_iicnet.training.fusion import new_fusion_weights
 from astro_iicnet.training.magnitudes import (
     MeasuredSources,
     magnitude_logits,
@@ -82,9 +83,7 @@ def run_fusion_network(run: Run, name: str, image: Plan, color: str) -> Table:
         eye, colour = (load_network(run, one) for one in (image.name, color))
 
         def build() -> Weights:
-            weights = new_weights(name, architecture="fusion", bands=BANDS, size=image.size, seed=run.seed)
-            weights.model.start_from(eye.model, colour.model)  # type: ignore[operator]
-            return weights
+            return new_fusion_weights(name, eye, colour, seed=run.seed)
 
         parts = [run.part(rows, BANDS) for rows in run.split]
         data = [

@@ -28,7 +28,6 @@ from astro_iicnet.experiments.rows import (
 from astro_iicnet.experiments.run import Run
 from astro_iicnet.experiments.speed import measure_speed
 from astro_iicnet.labels import CLASSES
-from astro_iicnet.training.datasets import class_labels, read_dataset
 
 __all__ = ["EXPERIMENTS", "reproduce"]
 
@@ -252,12 +251,8 @@ def reproduce(
     for name in only:
         if name not in EXPERIMENTS:
             raise IICnetError(unknown_name("experiment", name, EXPERIMENTS))
-    chosen, file = get_budget(budget, epochs), None
-    if data is not None:
-        file = Path(data)
-        counts = np.bincount(class_labels(read_dataset(file)[1]), minlength=len(CLASSES))
-        chosen = replace(chosen, class_sizes=tuple(counts.tolist()))
-    run = Run(Path(folder), chosen, seed, device, progress, file)
+    file = None if data is None else Path(data)
+    run = Run(Path(folder), get_budget(budget, epochs), seed, device, progress, file)
     run.open()
     tables: dict[str, Table] = {}
     for name, experiment in EXPERIMENTS.items():

@@ -15,16 +15,13 @@ from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError
 from astro_iicnet.experiments.budgets import BUDGETS, Budget
 from astro_iicnet.labels import CLASSES, Status
-from astro_iicnet.training.datasets import Split, class_labels, read_dataset, write_dataset
+from astro_iicnet.training.datasets import SURVEY, Split, class_labels, read_dataset, survey_of, write_dataset
 from astro_iicnet.training.simulated import simulate_dataset
 from astro_iicnet.training.splits import dataset_split
 from astro_iicnet.weights.registry import sha256
 
 BANDS = ("W1", "W2", "W3", "W4")
 """Bands of the sample; most networks look at the first three."""
-
-SURVEY = "allwise-atlas"
-"""Survey of the sample, for which the networks are made."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Run:
         IICnetError
             If it holds another run, or the data cannot be used.
         """
-        mine: dict[str, Any] = {"budget": self.budget.to_dict(), "seed": self.seed}
+        mine: dict[str, Any] = {"budget": self._facts(), "seed": self.seed}
         if self.data is not None:
             self._check_data()
             mine["data_sha256"] = sha256(self.data)
@@ -150,7 +147,7 @@ class Run:
         """
         made: dict[str, Any] = {
             "table": name,
-            "budget": self.budget.to_dict(),
+            "budget": self._facts(),
             "seed": self.seed,
             "command": self._command(),
             "data": f"{self.about}, test set",
@@ -161,6 +158,13 @@ class Run:
         write_table(self.folder / f"{name}.ecsv", table)
         return table
 
+    def _facts(self) -> dict[str, Any]:
+        """The budget, with the class sizes of the data, if they were given."""
+        facts = self.budget.to_dict()
+        if self.data is not None:
+            facts["class_sizes"] = np.bincount(self.labels, minlength=len(CLASSES)).tolist()
+        return facts
+
     def _command(self) -> str:
         name, epochs = self.budget.name, self.budget.epochs
         changed = name in BUDGETS and BUDGETS[name].epochs != epochs
@@ -170,9 +174,8 @@ class Run:
 
     def _check_data(self) -> None:
         cutouts, table = self.sample
-        survey = table.meta.get("survey", SURVEY)
-        if survey != SURVEY:
-            raise IICnetError(f"{self.data} is of the survey {survey!r}: expected {SURVEY!r}.")
+        if survey_of(table) != SURVEY:
+            raise IICnetError(f"{self.data} is of the survey {survey_of(table)!r}: expected {SURVEY!r}.")
         cutouts.select_bands(BANDS)
         for name, part in self.split._asdict().items():
             if not np.bincount(self.labels[part], minlength=len(CLASSES)).all():

@@ -15,6 +15,9 @@ from astro_iicnet.cutouts.base import Cutouts
 from astro_iicnet.exceptions import IICnetError, unknown_name
 from astro_iicnet.labels import CLASSES
 
+SURVEY = "allwise-atlas"
+"""Survey of a dataset that does not name its own."""
+
 
 class Split(NamedTuple):
     """Row numbers of the three parts of a dataset."""
@@ -81,6 +84,22 @@ def split(labels: np.ndarray, *, seed: int = 0) -> Split:
         for part, piece in zip(parts, np.split(rows, [n_train, n_train + n_test]), strict=True):
             part.append(piece)
     return Split(*(np.sort(np.concatenate(part or [np.empty(0, int)])).astype(np.int64) for part in parts))
+
+
+def survey_of(table: Table) -> str:
+    """Survey of the cutouts of a dataset.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        Of `read_dataset`.
+
+    Returns
+    -------
+    str
+        What its provenance says; `SURVEY` where that is silent.
+    """
+    return str(table.meta.get("survey", SURVEY))
 
 
 def check_survey(survey: str, record: Mapping[str, Any]) -> None:

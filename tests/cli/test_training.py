@@ -66,8 +66,11 @@ def test_fusion_keeps_its_image_branch(run, data):
         ("--architecture color --resume", "--architecture color does not go with --resume"),
         ("--architecture color --flux-jitter 1", "does not go with --flux-jitter"),
         ("--architecture fusion --from iicnet-sim-v3 --features colours", "does not go with --features"),
-        ("--architecture fusion --from student-sim-v2", "has architecture student: expected iicnet"),
-        ("--architecture fusion --from iicnet-sim-v3 --bands W1,W2", "has bands W1,W2,W3: expected W1,W2"),
+        ("--architecture fusion --from student-sim-v2", "have the architecture 'student'"),
+        (
+            "--architecture fusion --from iicnet-sim-v3 --bands W1,W2",
+            "the colours are of W1,W2: take other",
+        ),
         ("--architecture iicnet_svm", "is fitted, not trained"),
         ("--features colours", "Unknown option of iicnet 'features'"),
     ],
